@@ -1,0 +1,1 @@
+"""Speaks to ComfyUI: HTTP, events, workflows. Knows nothing of Django models."""

@@ -1,0 +1,1 @@
+"""QwenEdit: edit photos with words."""

@@ -1,0 +1,1 @@
+"""Small helpers that hold no models and know nothing of the apps."""
