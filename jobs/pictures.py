@@ -1,0 +1,119 @@
+"""Storing pictures under unguessable names, serving them, and deleting what nobody may see any more.
+
+A file is written before the row that names it and deleted after the row is gone, so a crash can leave a
+file without a row but never a row without its file; `delete_orphans` finds the former.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import structlog
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import transaction
+
+from jobs.models import Job, JobImage
+from jobs.states import FINAL
+from qwenedit.lib.images import Picture
+
+logger = structlog.get_logger(__name__)
+
+# Longer than any request that is still between writing its file and committing its row.
+ORPHAN_AGE = timedelta(hours=1)
+PURGE_BATCH = 500
+
+
+def store(role: JobImage.Role, picture: Picture, *, now: datetime) -> str:
+    """Write a picture and return its name: unguessable, in a folder for its day.
+
+    The day lets the search for orphans read a few folders instead of every picture ever stored.
+    """
+    name = f"{role}s/{now:%Y/%m/%d}/{secrets.token_hex(16)}.{picture.extension}"
+    return default_storage.save(name, ContentFile(picture.data))
+
+
+@contextmanager
+def stored(role: JobImage.Role, pictures: Sequence[Picture], *, now: datetime) -> Iterator[list[str]]:
+    """Write pictures for the length of a block that commits their rows; delete them if it raises."""
+    names: list[str] = []
+    try:
+        for picture in pictures:
+            names.append(store(role, picture, now=now))
+        yield names
+    except BaseException:
+        delete_files(names)
+        raise
+
+
+def rows(job: Job, role: JobImage.Role, pictures: Sequence[Picture], names: Sequence[str]) -> list[JobImage]:
+    """Insert the rows of stored pictures."""
+    return JobImage.objects.bulk_create(
+        JobImage(
+            job=job,
+            role=role,
+            position=position,
+            file=name,
+            width=picture.width,
+            height=picture.height,
+            bytes=len(picture.data),
+            sha256=picture.sha256,
+        )
+        for position, (picture, name) in enumerate(zip(pictures, names, strict=True), start=1)
+    )
+
+
+def read(image: JobImage) -> bytes:
+    """Return a picture's bytes."""
+    with image.file.open("rb") as file:
+        data: bytes = file.read()
+    return data
+
+
+def delete_files(names: Sequence[str]) -> None:
+    """Delete files; one that can not be deleted now is left to the search for orphans."""
+    for name in names:
+        try:
+            default_storage.delete(name)
+        except OSError:
+            logger.warning("picture could not be deleted", file=name)
+
+
+def purge_expired(*, before: datetime) -> int:
+    """Delete the pictures of jobs that finished before `before`; return how many pictures went."""
+    expired = JobImage.objects.filter(job__status__in=FINAL, job__finished_at__lt=before)
+    purged = 0
+    while batch := list(expired.values_list("pk", "file")[:PURGE_BATCH]):
+        with transaction.atomic():
+            JobImage.objects.filter(pk__in=[pk for pk, _ in batch]).delete()
+        delete_files([name for _, name in batch])
+        purged += len(batch)
+    return purged
+
+
+def delete_orphans(*, now: datetime, days: int = 3) -> int:
+    """Delete files of the last `days` days that no row names, once they are too old to be anybody's work."""
+    deleted = 0
+    for role in JobImage.Role:
+        for age in range(days):
+            folder = f"{role}s/{now - timedelta(days=age):%Y/%m/%d}"
+            try:
+                _, files = default_storage.listdir(folder)
+            except FileNotFoundError:
+                continue
+            names = {f"{folder}/{file}" for file in files}
+            names -= set(JobImage.objects.filter(file__in=names).values_list("file", flat=True))
+            orphans = [name for name in names if _older_than(name, now - ORPHAN_AGE)]
+            delete_files(orphans)
+            deleted += len(orphans)
+    return deleted
+
+
+def _older_than(name: str, moment: datetime) -> bool:
+    try:
+        return default_storage.get_modified_time(name) < moment
+    except FileNotFoundError:
+        return False

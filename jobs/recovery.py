@@ -1,0 +1,52 @@
+"""What the beat repairs: work nobody was told of, attempts nobody follows, pictures nobody may keep."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from jobs import nodes, pictures, runner
+from jobs.models import Attempt, Job, Node
+from jobs.states import FINAL, AttemptStatus
+from jobs.wakeups import wake_queue
+
+logger = structlog.get_logger(__name__)
+
+# A living runner notices within seconds that its job has ended, and takes its prompt off the node itself.
+RUNNER_NOTICES = timedelta(seconds=10)
+MOST_WAKE_UPS = 8
+
+
+def sweep() -> int:
+    """Wake workers for what is due or abandoned, and end attempts whose jobs ended; return the wake-ups."""
+    now = timezone.now()
+    forsaken = Attempt.objects.filter(
+        status=AttemptStatus.ACTIVE, job__status__in=FINAL, job__finished_at__lt=now - RUNNER_NOTICES
+    )
+    for attempt in forsaken[:20]:
+        runner.leave(attempt)
+    waiting = (
+        Job.objects.due(now)[:MOST_WAKE_UPS].count() + Job.objects.abandoned(now)[:MOST_WAKE_UPS].count()
+    )
+    for _ in range(min(waiting, MOST_WAKE_UPS)):
+        wake_queue()
+    return waiting
+
+
+def probe_nodes() -> None:
+    """Ask every node in service how it is, and wake the queue if one came back."""
+    for node in Node.objects.filter(is_enabled=True):
+        if nodes.probe(node, look_at_queue=True) and node.is_healthy is False:
+            wake_queue()
+
+
+def purge() -> None:
+    """Delete pictures past their retention time, and files that no row names."""
+    now = timezone.now()
+    purged = pictures.purge_expired(before=now - timedelta(days=settings.RESULT_RETENTION_DAYS))
+    orphans = pictures.delete_orphans(now=now)
+    if purged or orphans:
+        logger.info("Pictures purged", expired=purged, orphans=orphans)

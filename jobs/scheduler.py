@@ -1,0 +1,143 @@
+"""Which job next, on which node. Knows nothing of how an attempt is made.
+
+A claim is a lease: the runner that holds it renews it, and a lease that runs out is anybody's to adopt.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, F, Max
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from jobs import nodes
+from jobs.models import Attempt, Job, Node, Served, StaleState
+from jobs.services import Lease
+from jobs.states import AttemptStatus, JobStatus
+
+logger = structlog.get_logger(__name__)
+
+MOST_LOGGED = 50
+
+
+class Idle(Enum):
+    """Why there is nothing to run now."""
+
+    NOTHING_DUE = auto()
+    NODES_FULL = auto()
+    NO_HEALTHY_NODE = auto()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is ours to run until the lease runs out. `adopted`: an earlier runner began the attempt."""
+
+    job: Job
+    attempt: Attempt
+    lease: Lease
+    adopted: bool
+
+
+def claim_next() -> Claim | Idle:
+    """Take over an abandoned job, or claim the best due job for the least busy healthy node."""
+    now = timezone.now()
+    adopted = _adopt(now)
+    if adopted is not None:
+        return adopted
+    if not Job.objects.due(now).exists():
+        return Idle.NOTHING_DUE
+    in_service = list(Node.objects.in_service().with_load().order_by("in_flight", "id"))
+    healthy = [node for node in in_service if nodes.is_healthy(node)]
+    if not healthy:
+        report_closed_gate()
+        return Idle.NO_HEALTHY_NODE
+    open_gate()
+    for node in healthy:
+        claim = _claim_for(node)
+        if claim is not None:
+            return claim
+    return Idle.NODES_FULL
+
+
+def renew(lease: Lease, *, now: datetime) -> None:
+    """Extend a lease. Raises StaleState where it was lost: the job ended, or somebody took it over."""
+    if not lease.held().update(lease_until=now + settings.JOB_LEASE):
+        raise StaleState("The lease was lost.")
+
+
+def release(lease: Lease, *, now: datetime) -> None:
+    """Give a lease up without ending the job, so that another runner adopts it at once."""
+    lease.held().update(lease_until=now)
+
+
+def report_closed_gate() -> None:
+    """Say of queued jobs that they wait for a GPU; no attempt is consumed."""
+    queued = Job.objects.filter(status=JobStatus.QUEUED)
+    told = list(queued.filter(waiting_for_gpu=False).values_list("pk", flat=True))
+    queued.filter(pk__in=told).update(waiting_for_gpu=True)
+    heads = told or list(queued.in_order().values_list("pk", flat=True)[:1])
+    for job_id in heads[:MOST_LOGGED]:
+        logger.warning(f"ComfyUI health check failed for job {job_id}, returning to queue", job_id=job_id)  # noqa: G004
+
+
+def open_gate() -> None:
+    """Take the mark off jobs that no longer wait for a GPU."""
+    Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).update(waiting_for_gpu=False)
+
+
+def _adopt(now: datetime) -> Claim | None:
+    for job in Job.objects.abandoned(now).order_by("lease_until")[:5]:
+        lease = Lease(job.pk, uuid.uuid4())
+        with transaction.atomic():
+            # Conditional on the dead runner's token: of two adopters, one finds it gone.
+            taken = Job.objects.filter(
+                pk=job.pk, status=JobStatus.RUNNING, lease_token=job.lease_token, lease_until__lte=now
+            ).update(lease_token=lease.token, lease_until=timezone.now() + settings.JOB_LEASE)
+            if not taken:
+                continue
+            attempt = job.attempts.select_related("node").filter(status=AttemptStatus.ACTIVE).get()
+        logger.warning("Job adopted from a runner that is gone", job_id=job.pk, attempt=attempt.number)
+        return Claim(job, attempt, lease, adopted=True)
+    return None
+
+
+def _claim_for(node: Node) -> Claim | None:
+    now = timezone.now()
+    with transaction.atomic():
+        # Locking every node makes claims one after another: the caps below are exact, not nearly so.
+        list(Node.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
+        if node.attempts.filter(status=AttemptStatus.ACTIVE).count() >= settings.COMFYUI_NODE_DEPTH:
+            return None
+        at_cap = (
+            Job.objects.filter(status=JobStatus.RUNNING)
+            .values("user")
+            .annotate(running=Count("pk"))
+            .filter(running__gte=settings.MAX_RUNNING_JOBS_PER_USER)
+            .values("user")
+        )
+        job = Job.objects.due(now).exclude(user__in=at_cap).in_order().first()
+        if job is None:
+            return None
+        lease = Lease(job.pk, uuid.uuid4())
+        try:
+            Job.objects.filter(pk=job.pk, status=JobStatus.QUEUED).advance(
+                JobStatus.RUNNING,
+                lease_token=lease.token,
+                lease_until=now + settings.JOB_LEASE,
+                started_at=Coalesce(F("started_at"), now),
+                next_attempt_at=None,
+                waiting_for_gpu=False,
+            )
+        except StaleState:  # cancelled between the two statements
+            return None
+        number = (job.attempts.aggregate(last=Max("number"))["last"] or 0) + 1
+        attempt = Attempt.objects.create(job=job, node=node, number=number, created_at=now)
+        Served.objects.update_or_create(user_id=job.user_id, defaults={"at": now})
+    return Claim(job, attempt, lease, adopted=False)

@@ -1,0 +1,269 @@
+"""Writes about jobs: submit, cancel, settle. Each is one transaction; a crash at any line loses nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from io import BytesIO
+from typing import BinaryIO
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from jobs import pictures
+from jobs.estimates import estimate
+from jobs.models import Attempt, Job, JobImage, JobQuerySet, StaleState
+from jobs.policy import check_prompt
+from jobs.signals import job_finished
+from jobs.states import AttemptStatus, JobStatus
+from jobs.wakeups import wake_queue
+from jobs.wishes import SEED_BITS, Wish
+from payments import ledger
+from qwenedit.errors import DomainError
+from qwenedit.lib.images import Picture, normalise_upload, read_limited
+from qwenedit.users.models import User
+
+logger = structlog.get_logger(__name__)
+
+MOST_ATTEMPTS = 10
+
+
+class TooManyJobs(DomainError):
+    """The user has as many unfinished edits as one user may have."""
+
+    code = "too_many_jobs"
+    status = 429
+    retryable = True
+
+
+class IdempotencyMismatch(DomainError):
+    """The idempotency key was used before, for another request."""
+
+    code = "idempotency_mismatch"
+    status = 409
+
+
+class Blocked(DomainError):
+    """The account may not use the service."""
+
+    code = "unauthorized"
+    status = 401
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What `submit_job` did: the job, and whether this call made it or an equal one before."""
+
+    job: Job
+    created: bool
+
+
+def submit_job(
+    *,
+    user: User,
+    wish: Wish,
+    images: Sequence[BinaryIO | bytes],
+    idempotency_key: str | None = None,
+    priority: Job.Priority = Job.Priority.INTERACTIVE,
+    request_id: str = "",
+    webhook_url: str = "",
+) -> Submission:
+    """Check, charge and queue an edit, in one transaction; then wake the queue.
+
+    The same key with the same request returns the first job and charges once, however many calls run at
+    once. Raises Blocked, InvalidRequest, PromptRejected, InvalidImage, ImageTooLarge, InsufficientPoints,
+    TooManyJobs or IdempotencyMismatch; then nothing is charged and no row or file is left.
+    """
+    if user.is_blocked or not user.is_active:
+        raise Blocked("This account is blocked.")
+    wish.check_photos(len(images))
+    uploads = [read_limited(image, max_bytes=settings.MAX_UPLOAD_BYTES) for image in images]
+    fingerprint = _fingerprint(wish, uploads, webhook_url)
+    if idempotency_key is not None:
+        earlier = _replayed(user, idempotency_key, fingerprint)
+        if earlier is not None:
+            return earlier
+    if wish.preset is None:
+        check_prompt(wish.prompt)
+    inputs = [normalise_upload(BytesIO(data), max_bytes=settings.MAX_UPLOAD_BYTES) for data in uploads]
+    now = timezone.now()
+    with pictures.stored(JobImage.Role.INPUT, inputs, now=now) as names, transaction.atomic():
+        # The user's row is the lock: of two equal requests at once, the second sees the first one's job.
+        User.objects.select_for_update().get(pk=user.pk)
+        if idempotency_key is not None:
+            earlier = _replayed(user, idempotency_key, fingerprint)
+            if earlier is not None:
+                pictures.delete_files(names)
+                return earlier
+        limit = settings.MAX_ACTIVE_JOBS_PER_USER
+        if Job.objects.unfinished().filter(user=user).count() >= limit:
+            raise TooManyJobs(f"You have {limit} unfinished edits. Wait for one to finish.", limit=limit)
+        job = Job.objects.create(
+            user=user,
+            preset=wish.preset,
+            prompt=wish.prompt,
+            # Fresh for every job: a fixed seed would make ComfyUI return the same picture from its cache.
+            seed=secrets.randbits(SEED_BITS) if wish.seed is None else wish.seed,
+            price=wish.price,
+            priority=priority,
+            created_at=now,
+            request_id=request_id,
+            webhook_url=webhook_url,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+        )
+        pictures.rows(job, JobImage.Role.INPUT, inputs, names)
+        charge = ledger.charge_job(user_id=user.pk, job_id=job.pk, points=job.price, description=wish.title)
+        place = estimate(job)
+        job.receipt = {
+            "balance": charge.balance_after,
+            "position": place.position if place else None,
+            "eta_seconds": place.eta_seconds if place else None,
+        }
+        job.save(update_fields=["receipt"])
+        transaction.on_commit(wake_queue)
+    logger.info("Job submitted", job_id=job.pk, user_id=user.pk, price=job.price)
+    return Submission(job, created=True)
+
+
+def cancel_job(*, job: Job) -> Job:
+    """Cancel a job and give its points back, unless it is already finished. Repeating it changes nothing.
+
+    Returns the job as it is afterwards: `cancelled`, or however it ended first. A prompt that is still on
+    a node is taken off it by its runner, or by the sweep where the runner is gone.
+    """
+    with transaction.atomic():
+        try:
+            Job.objects.filter(pk=job.pk).advance(
+                JobStatus.CANCELLED,
+                finished_at=timezone.now(),
+                lease_token=None,
+                lease_until=None,
+                waiting_for_gpu=False,
+            )
+        except StaleState:
+            return Job.objects.get(pk=job.pk)
+        job = _finish(job.pk, refund="cancelled")
+    logger.info("Job cancelled", job_id=job.pk, user_id=job.user_id)
+    return job
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write about a running job: whoever holds a newer token has taken it over."""
+
+    job_id: int
+    token: uuid.UUID
+
+    def held(self) -> JobQuerySet:
+        """Return the query that names the job only while this lease holds."""
+        return Job.objects.filter(pk=self.job_id, status=JobStatus.RUNNING, lease_token=self.token)
+
+
+def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
+    """Store the result and end the job. Raises StaleState, leaving no file, where the lease was lost."""
+    now = timezone.now()
+    with (
+        pictures.stored(JobImage.Role.RESULT, [result], now=now) as names,
+        transaction.atomic(),
+    ):
+        lease.held().advance(
+            JobStatus.SUCCEEDED, progress=100, finished_at=now, lease_token=None, lease_until=None
+        )
+        _end_attempt(attempt, AttemptStatus.SUCCEEDED, now=now)
+        job = _finish(lease.job_id)
+        pictures.rows(job, JobImage.Role.RESULT, [result], names)
+    logger.info("Job succeeded", seconds=round((now - job.created_at).total_seconds(), 3))
+    return job
+
+
+def settle_failure(
+    *,
+    lease: Lease,
+    attempt: Attempt,
+    code: str,
+    message: str,
+    detail: str,
+    retryable: bool,
+    consumed: bool = True,
+) -> Job:
+    """End an attempt that failed: queue the job again, or fail it and give the points back.
+
+    `message` is for the user, `detail` for the operator. `consumed` is False where the attempt was lost
+    with its worker: no fault of the job's, but bounded by MOST_ATTEMPTS, lest an edit that kills its
+    worker do so for ever. Raises StaleState where the lease was lost.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        job = lease.held().select_for_update().first()
+        if job is None:
+            raise StaleState("Somebody else took the job over.")
+        failures = job.failures + consumed
+        again = retryable and failures < settings.JOB_MAX_ATTEMPTS and attempt.number < MOST_ATTEMPTS
+        _end_attempt(
+            attempt,
+            AttemptStatus.FAILED if consumed else AttemptStatus.LOST,
+            now=now,
+            error_code=code,
+            error_detail=detail,
+        )
+        common = {"failures": failures, "lease_token": None, "lease_until": None, "progress": 0}
+        if again:
+            delays = settings.JOB_RETRY_DELAYS
+            delay = delays[min(failures, len(delays)) - 1] if consumed else timedelta(0)
+            lease.held().advance(JobStatus.QUEUED, next_attempt_at=now + delay, **common)
+            job.refresh_from_db()
+        else:
+            lease.held().advance(
+                JobStatus.FAILED, error_code=code, error_message=message, finished_at=now, **common
+            )
+            job = _finish(job.pk, refund="failed")
+    logger.warning(
+        "Attempt failed", attempt=attempt.number, code=code, reason=detail, retry=again, failures=failures
+    )
+    return job
+
+
+def close_attempt(*, attempt: Attempt) -> None:
+    """End an attempt whose job ended, or moved on, without it."""
+    _end_attempt(attempt, AttemptStatus.CANCELLED, now=timezone.now())
+
+
+def _finish(job_id: int, *, refund: str = "") -> Job:
+    """Complete a transition to a final state inside its transaction: points back, news out."""
+    job = Job.objects.get(pk=job_id)
+    if refund:
+        ledger.refund_job(
+            user_id=job.user_id, job_id=job.pk, points=job.price, reason=f"Job {job.pk} {refund}"
+        )
+    job_finished.send(sender=Job, job=job)
+    return job
+
+
+def _end_attempt(attempt: Attempt, status: AttemptStatus, *, now: datetime, **fields: str) -> None:
+    Attempt.objects.filter(pk=attempt.pk, status=AttemptStatus.ACTIVE).update(
+        status=status, finished_at=now, **fields
+    )
+
+
+def _replayed(user: User, key: str, fingerprint: str) -> Submission | None:
+    job = Job.objects.filter(user=user, idempotency_key=key).first()
+    if job is None:
+        return None
+    if job.fingerprint != fingerprint:
+        raise IdempotencyMismatch("This Idempotency-Key was used for another request.")
+    return Submission(job, created=False)
+
+
+def _fingerprint(wish: Wish, uploads: Sequence[bytes], webhook_url: str) -> str:
+    preset = wish.preset.slug if wish.preset else None
+    words = [preset, None if preset else wish.prompt, wish.seed, webhook_url]
+    parts = [json.dumps(words), *(hashlib.sha256(data).hexdigest() for data in uploads)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,41 @@
+"""Shells around services. Every task may be doubled or lost without harm; unknown arguments are ignored."""
+
+from typing import Any
+
+from celery import Task, shared_task
+
+from jobs import recovery, runner
+from jobs.scheduler import Claim, Idle
+from jobs.wakeups import closed_gate_countdown, take_retry_turn, wake_queue
+
+MOST_RETRIES = 20  # after that, the sweep alone asks
+
+
+@shared_task(bind=True, max_retries=None)
+def process_next_job(self: Task, **_ignored: Any) -> None:
+    """Run one job, if there is one and a node to run it on."""
+    outcome = runner.run_next()
+    if isinstance(outcome, Claim):
+        wake_queue()
+    elif outcome is Idle.NO_HEALTHY_NODE and self.request.retries < MOST_RETRIES:
+        countdown = closed_gate_countdown(self.request.retries)
+        if take_retry_turn(countdown):
+            raise self.retry(countdown=countdown)
+
+
+@shared_task
+def sweep(**_ignored: Any) -> None:
+    """Repair what was lost."""
+    recovery.sweep()
+
+
+@shared_task
+def probe_nodes(**_ignored: Any) -> None:
+    """Ask the nodes how they are."""
+    recovery.probe_nodes()
+
+
+@shared_task
+def purge(**_ignored: Any) -> None:
+    """Delete what nobody may keep."""
+    recovery.purge()

@@ -1,0 +1,37 @@
+"""Telling workers that there may be work. Only a hint: the sweep repairs whatever gets lost here."""
+
+import random
+
+import structlog
+from celery import current_app
+from django.core.cache import cache
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+logger = structlog.get_logger(__name__)
+
+PROCESS_NEXT_JOB = "jobs.tasks.process_next_job"
+
+
+def wake_queue() -> None:
+    """Publish one wake-up. A broker that is down costs the job seconds, and the caller nothing."""
+    try:
+        current_app.send_task(PROCESS_NEXT_JOB, retry=False)
+    except (OperationalError, OSError) as error:
+        logger.warning("wake-up not published, the sweep will find the work", reason=str(error))
+
+
+def closed_gate_countdown(retries: int) -> float:
+    """Return the seconds until the health gate is asked again: 1, 2, then 4, each with jitter.
+
+    Short, because a node that comes back should have work within ten seconds.
+    """
+    return min(4.0, 2.0**retries) * random.uniform(0.75, 1.0)  # noqa: S311  (jitter, no secret)
+
+
+def take_retry_turn(seconds: float) -> bool:
+    """Return whether this wake-up may come again: one is enough, though every submission sent its own."""
+    try:
+        return bool(cache.add("jobs:gate-retry", 1, timeout=max(1, int(seconds))))
+    except RedisError:
+        return True

@@ -1,0 +1,154 @@
+"""The only writer of balances.
+
+Every movement of points has a cause, named by a unique key: `job:17:charge`, `job:17:refund`,
+`user:5:initial`. Posting the same cause twice changes nothing the second time, so every caller may repeat
+itself after a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import F
+
+from payments.models import LedgerEntry
+from qwenedit.errors import DomainError
+from qwenedit.logs import report
+from qwenedit.users.models import User
+
+logger = structlog.get_logger(__name__)
+
+LARGEST_AMOUNT = 10**12
+
+
+class InsufficientPoints(DomainError):
+    """The balance does not cover the price."""
+
+    code = "insufficient_points"
+    status = 402
+
+
+class KeyConflict(DomainError):
+    """The cause was posted before, for somebody else or with another amount: a mistake in our own code."""
+
+    code = "conflict"
+    status = 409
+
+
+@dataclass(frozen=True)
+class Posting:
+    """What `post` did: the entry, and whether this call made it."""
+
+    entry: LedgerEntry
+    created: bool
+
+
+def post(*, user_id: int, amount: int, kind: LedgerEntry.Kind, key: str, description: str = "") -> Posting:
+    """Move `amount` points (negative to spend) for the cause `key`, once.
+
+    Raises InsufficientPoints where the balance would fall below zero, and KeyConflict where the cause
+    exists with another amount or user. Joins the caller's transaction; a caller without one gets its own.
+    """
+    if abs(amount) > LARGEST_AMOUNT:
+        raise ValueError(f"{amount} points is no believable amount")
+    with transaction.atomic():
+        # The user's row is the lock: entries of one user are made one after another, so that
+        # `balance_after` is a chain and the look-up of the key below can not race.
+        balance = User.objects.select_for_update().values_list("balance", flat=True).get(pk=user_id)
+        earlier = LedgerEntry.objects.filter(key=key).first()
+        if earlier is not None:
+            if (earlier.user_id, earlier.amount) != (user_id, amount):
+                raise KeyConflict(f"The cause {key} was posted before with another amount or user.")
+            return Posting(earlier, created=False)
+        if balance + amount < 0:
+            raise InsufficientPoints(
+                f"This needs {-amount} points, the balance is {balance}.", balance=balance, required=-amount
+            )
+        User.objects.filter(pk=user_id).update(balance=F("balance") + amount)
+        entry = LedgerEntry.objects.create(
+            user_id=user_id,
+            amount=amount,
+            balance_after=balance + amount,
+            kind=kind,
+            key=key,
+            description=description,
+        )
+    return Posting(entry, created=True)
+
+
+def charge_job(*, user_id: int, job_id: int, points: int, description: str) -> LedgerEntry:
+    """Take the price of an edit. Raises InsufficientPoints."""
+    posting = post(
+        user_id=user_id,
+        amount=-points,
+        kind=LedgerEntry.Kind.EDIT,
+        key=f"job:{job_id}:charge",
+        description=description,
+    )
+    return posting.entry
+
+
+def refund_job(*, user_id: int, job_id: int, points: int, reason: str) -> LedgerEntry:
+    """Give the price of an edit back, once, in the transaction that ends the edit."""
+    posting = post(
+        user_id=user_id,
+        amount=points,
+        kind=LedgerEntry.Kind.EDIT_REFUND,
+        key=f"job:{job_id}:refund",
+        description=reason[:200],
+    )
+    if posting.created:
+        entry = posting.entry
+        transaction.on_commit(
+            lambda: report(
+                logger,
+                "Refund created successfully",
+                {
+                    "payment_id": entry.pk,
+                    "user_id": user_id,
+                    "amount": f"{points} points",
+                    "reason": reason,
+                    "new_balance": entry.balance_after,
+                },
+                job_id=job_id,
+                status="succeeded",
+                balance_before=entry.balance_after - points,
+            )
+        )
+    return posting.entry
+
+
+def grant(*, user_id: int, points: int, key: str, reason: str) -> Posting:
+    """Give (or with a negative number take) points for a reason a person names, once per `key`."""
+    return post(
+        user_id=user_id, amount=points, kind=LedgerEntry.Kind.GRANT, key=f"grant:{key}", description=reason
+    )
+
+
+def give_initial_balance(*, instance: User, created: bool, raw: bool = False, **_signal: Any) -> None:
+    """Welcome a new user, in the transaction that creates them (receiver of `post_save`)."""
+    if not created or raw:
+        return
+    posting = post(
+        user_id=instance.pk,
+        amount=settings.INITIAL_BALANCE,
+        kind=LedgerEntry.Kind.INITIAL,
+        key=f"user:{instance.pk}:initial",
+        description="Welcome",
+    )
+    instance.balance = posting.entry.balance_after
+
+
+def broken_balances() -> models.QuerySet[User]:
+    """Return users whose balance is not the sum of their entries, or not that of their newest entry."""
+    entries = LedgerEntry.objects.filter(user_id=models.OuterRef("pk"))
+    total = entries.order_by().values("user_id").annotate(total=models.Sum("amount")).values("total")
+    newest = entries.order_by("-id").values("balance_after")[:1]
+    return User.objects.annotate(
+        total=models.functions.Coalesce(models.Subquery(total), 0),
+        newest=models.functions.Coalesce(models.Subquery(newest), 0),
+    ).exclude(balance=F("total"), newest=F("total"))

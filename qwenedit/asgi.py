@@ -1,0 +1,32 @@
+"""The ASGI application that uvicorn serves, and the life of the embedded Valkey around it."""
+
+import os
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+from qwenedit import embedded
+from qwenedit.celery import app as celery_app
+
+__all__ = ["application", "celery_app"]
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenedit.settings")
+embedded.ensure()
+_django = get_asgi_application()
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Serve HTTP by Django; on shutdown stop using the embedded Valkey.
+
+    The server ends itself by the signal it was sent, so exit handlers do not run: this message is the last.
+    """
+    if scope["type"] != "lifespan":
+        await _django(scope, receive, send)
+        return
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.shutdown":
+            embedded.release()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

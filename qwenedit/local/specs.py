@@ -1,0 +1,48 @@
+"""Which processes make up the system on one machine. A new one is one entry in `system()`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwenedit.local.machine import HOST
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """A Python module to run with arguments.
+
+    `grace` is how many seconds it may take to end after SIGTERM. `early` ones need no database and start
+    while it is being prepared.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+    grace: float = 4.0
+    early: bool = False
+
+
+def system(*, port: int, comfyui_sandbox_port: int | None, folder: Path) -> list[ProcessSpec]:
+    """List the processes in the order they are to stop: who asks for work before who does it."""
+    specs = [
+        ProcessSpec(
+            "web",
+            "uvicorn",
+            (
+                "qwenedit.asgi:application", f"--host={HOST}", f"--port={port}", "--log-level=warning",
+                "--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown=2",
+            ),
+        ),
+        ProcessSpec("beat", "celery", ("-q", "-A", "celery_worker", "beat")),
+        ProcessSpec(
+            "worker",
+            "celery",
+            # Neighbours are of no use to a single worker, and looking for them takes a second.
+            ("-q", "-A", "celery_worker", "worker", "--without-mingle", "--without-gossip"),
+            grace=10.0,
+        ),
+    ]  # fmt: skip
+    if comfyui_sandbox_port is not None:
+        data = str(folder / "sandbox" / "comfyui")
+        arguments = ("comfyui", f"--port={comfyui_sandbox_port}", f"--data-dir={data}")
+        specs.append(ProcessSpec("comfyui", "qwenedit.sandbox", arguments, early=True))
+    return specs

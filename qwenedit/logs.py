@@ -1,0 +1,92 @@
+"""Structured logs: one line an event, text in development, JSON in production, one request id throughout.
+
+`report()` writes the lines that operators' scripts rely on: a sentence with its fields in the text,
+and the same fields apart where the line is JSON. Secrets never reach a logger.
+"""
+
+from typing import Any
+
+import structlog
+
+# Keys that the middleware binds and that only repeat what the line says; kept in JSON, dropped from text.
+QUIET_IN_TEXT = ("ip", "user_agent", "code", "request")
+
+
+def configuration(line_format: str, level: str) -> dict[str, Any]:
+    """Return Django's LOGGING for `line_format` (`text` or `json`), and configure structlog to feed it."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderers: list[Any] = (
+        [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ]
+        if line_format == "json"
+        else [_as_text]
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": shared,
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {
+            "uvicorn.access": {"level": "WARNING"},  # the middleware's own line says more
+            "django_structlog": {"level": "WARNING" if level in ("info", "warning") else level.upper()},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.beat": {"level": "WARNING"},
+            "kombu": {"level": "WARNING"},
+            "PIL": {"level": "WARNING"},
+        },
+    }
+
+
+def report(logger: Any, sentence: str, fields: dict[str, Any], *, level: str = "info", **extra: Any) -> None:
+    """Log `sentence: name=value, …`, with the same fields apart for JSON. `extra` appears in JSON alone.
+
+    A value that carries a unit is given as text (`"100 rubles"`); the line's words are a contract.
+    """
+    line = sentence + ": " + ", ".join(f"{name}={value}" for name, value in fields.items())
+    getattr(logger, level)(line, reported=True, **fields, **extra)
+
+
+def _as_text(_logger: Any, _name: str, event: dict[str, Any]) -> str:
+    time = str(event.pop("timestamp", ""))[11:23]
+    level = str(event.pop("level", "")).upper()
+    name = str(event.pop("logger", ""))
+    text = str(event.pop("event", ""))
+    failure = event.pop("exc_info", None)
+    request_id = event.pop("request_id", None)
+    if event.pop("reported", False):
+        event = {}
+    fields = "".join(f" {key}={value}" for key, value in event.items() if key not in QUIET_IN_TEXT)
+    line = f"{time} {level:<7} {name}: {text}{fields}"
+    if request_id:
+        line += f" [{str(request_id)[:8]}]"
+    if failure:
+        trace: dict[str, Any] = {"exc_info": failure}
+        line += "\n" + str(structlog.processors.format_exc_info(None, "", trace).get("exception", ""))
+    return line

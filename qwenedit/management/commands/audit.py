@@ -1,0 +1,24 @@
+"""Check every invariant on the live database; exit 1 if one is broken."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+import jobs.audit
+import payments.audit
+
+
+class Command(BaseCommand):
+    help = "Checks every invariant on the live database and prints each count. Exit 1 if one is broken."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        findings = [*payments.audit.findings(), *jobs.audit.findings()]
+        for finding in findings:
+            examples = f"  ({', '.join(finding.examples)}, …)" if finding.examples else ""
+            mark = self.style.ERROR("broken") if finding.broken else self.style.SUCCESS("holds ")
+            self.stdout.write(f"{mark} {finding.broken:>8}  {finding.invariant}{examples}")
+        broken = sum(1 for finding in findings if finding.broken)
+        self.stdout.write(f"{len(findings) - broken} of {len(findings)} invariants hold")
+        if broken:
+            sys.exit(1)

@@ -1,0 +1,57 @@
+"""`/metrics` for Prometheus. Numbers come from the database on scrape, so every process gives the same."""
+
+import hmac
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from jobs import reports
+
+
+class DatabaseCollector(Collector):
+    """Reads the gauges from the database."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family after another."""
+        jobs = GaugeMetricFamily("qwenedit_jobs", "Jobs by status", labels=["status"])
+        for status, count in reports.jobs_by_status().items():
+            jobs.add_metric([status], count)
+        yield jobs
+        oldest = reports.oldest_due_age(timezone.now())
+        yield GaugeMetricFamily(
+            "qwenedit_oldest_queued_seconds",
+            "Age of the oldest job that could run",
+            value=oldest.total_seconds(),
+        )
+        failures = GaugeMetricFamily(
+            "qwenedit_failed_attempts_hour", "Attempts that failed in the last hour, by code", labels=["code"]
+        )
+        for code, count in reports.failures_by_code(timezone.now()).items():
+            failures.add_metric([code], count)
+        yield failures
+        nodes = GaugeMetricFamily(
+            "qwenedit_node_healthy", "Whether a node may be given work", labels=["node"]
+        )
+        load = GaugeMetricFamily("qwenedit_node_attempts", "Attempts in flight on a node", labels=["node"])
+        for node in reports.nodes():
+            nodes.add_metric([node.name], float(bool(node.is_healthy)))
+            load.add_metric([node.name], node.in_flight)
+        yield nodes
+        yield load
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer the scrape; 401 where METRICS_TOKEN is set and the bearer token is another."""
+    token = settings.METRICS_TOKEN
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if token and not hmac.compare_digest(given.encode(), token.encode()):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    registry = CollectorRegistry()
+    registry.register(DatabaseCollector())
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,53 @@
+"""Writes about accounts and keys."""
+
+from collections.abc import Sequence
+
+from django.db import IntegrityError, transaction
+
+from qwenedit.users.models import SHOWN_KEY_LENGTH, ApiKey, User, every_scope, key_digest, new_key_text
+
+
+def register_telegram_user(
+    *, telegram_id: int, first_name: str = "", language: str = "en"
+) -> tuple[User, bool]:
+    """Return the user with that Telegram id and whether they are new; two calls at once make one user."""
+    try:
+        with transaction.atomic():
+            return User.objects.get_or_create(
+                telegram_id=telegram_id,
+                defaults={
+                    "username": f"telegram-{telegram_id}",
+                    "first_name": first_name[:150],
+                    "language": User.Language.RUSSIAN if language.startswith("ru") else User.Language.ENGLISH,
+                },
+            )
+    except IntegrityError:
+        return User.objects.get(telegram_id=telegram_id), False
+
+
+def register_api_user(*, username: str) -> tuple[User, bool]:
+    """Return the user of that name and whether they are new. A new one has no password, only keys."""
+    user = User.objects.filter(username=username).first()
+    if user is not None:
+        return user, False
+    new = User(username=username)
+    User.username_validator(username)
+    new.set_unusable_password()
+    try:
+        new.save()
+    except IntegrityError:
+        return User.objects.get(username=username), False
+    return new, True
+
+
+def create_api_key(*, user: User, name: str = "", scopes: Sequence[str] = ()) -> tuple[ApiKey, str]:
+    """Make a key; return its row and its text, which can not be shown again."""
+    text = new_key_text()
+    key = ApiKey.objects.create(
+        user=user,
+        name=name,
+        prefix=text[:SHOWN_KEY_LENGTH],
+        digest=key_digest(text),
+        scopes=list(scopes) or every_scope(),
+    )
+    return key, text

@@ -1,0 +1,150 @@
+"""Starters of the sandbox servers, as the real processes people run.
+
+Owns: finding a port, waiting until the server says it is ready, stopping it without a trace.
+Must not know: Django, and what the servers do.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from types import TracebackType
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import requests
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT = 20.0
+READY_LINE = re.compile(r"listening on (?P<url>http://\S+)")
+
+
+class SandboxServer:
+    """One sandbox process: `python -m qwenedit.sandbox NAME --port N …`.
+
+    `url` has no trailing slash. With `--user` and `--password` among the arguments, `control`
+    signs in with them; `url` stays without credentials.
+    """
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.url = ""
+        self.process: subprocess.Popen[str] | None = None
+        self._output: Queue[str] = Queue()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server that runs now."""
+        if self.process is None:
+            raise RuntimeError(f"the {self.name} sandbox is not running")
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        """The port the server listens on."""
+        return urlsplit(self.url).port or 0
+
+    @property
+    def auth(self) -> tuple[str, str] | None:
+        """The credentials the server was started with."""
+        options = dict(zip(self.arguments, self.arguments[1:], strict=False))
+        if "--user" not in options:
+            return None
+        return options["--user"], options["--password"]
+
+    def start(self, port: int = 0) -> "SandboxServer":
+        """Start the process and wait until it listens; raises RuntimeError with its output if it does not."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "qwenedit.sandbox", self.name, "--port", str(port), *self.arguments],
+            cwd=PROJECT_ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        stdout = self.process.stdout
+        assert stdout is not None
+        threading.Thread(target=self._read, args=(stdout,), daemon=True).start()
+        self.url = self._wait_until_ready()
+        return self
+
+    def _read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                self._output.put(line)
+
+    def _wait_until_ready(self) -> str:
+        seen: list[str] = []
+        while True:
+            try:
+                line = self._output.get(timeout=START_TIMEOUT if not seen else 5)
+            except Empty:
+                self.kill()
+                raise RuntimeError(f"the {self.name} sandbox did not start:\n{''.join(seen)}") from None
+            seen.append(line)
+            if match := READY_LINE.search(line):
+                return match["url"]
+
+    def control(self, **faults: Any) -> dict[str, Any]:
+        """Set faults (see the sandbox's `faults` module) and return the state of all of them."""
+        answer = requests.post(f"{self.url}/sandbox/faults", json=faults, auth=self.auth, timeout=10)
+        answer.raise_for_status()
+        state: dict[str, Any] = answer.json()
+        return state
+
+    def stop(self, timeout: float = 5.0) -> int:
+        """Stop the server as an operator would (SIGTERM) and return its exit code."""
+        return self._end(signal.SIGTERM, timeout)
+
+    def kill(self) -> int:
+        """Stop the server as the out-of-memory killer would (SIGKILL)."""
+        return self._end(signal.SIGKILL, 5.0)
+
+    def _end(self, signal_number: int, timeout: float) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(signal_number)
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+            raise
+
+    def wait(self, timeout: float = 5.0) -> int:
+        """Wait for a server that ends by itself and return its exit code."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        return process.wait(timeout)
+
+    def restart(self) -> "SandboxServer":
+        """Stop the server if it runs, and start it again on the same port with the same arguments."""
+        port = self.port
+        if self.process is not None:
+            self.stop()
+        return self.start(port)
+
+    def __enter__(self) -> "SandboxServer":
+        return self if self.process is not None else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+@contextmanager
+def start_sandbox_comfyui(*arguments: str) -> Iterator[SandboxServer]:
+    """Run a ComfyUI sandbox for the length of a `with` block, at no cost per sampling step unless told."""
+    speed = () if "--seconds-per-step" in arguments else ("--seconds-per-step", "0")
+    with SandboxServer("comfyui", *speed, *arguments) as server:
+        yield server
