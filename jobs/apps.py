@@ -7,4 +7,4 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
-        from jobs import checks, runner  # noqa: F401  (they register themselves)
+        from jobs import attempts, checks  # noqa: F401  (they register themselves)

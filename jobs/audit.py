@@ -20,8 +20,8 @@ def findings() -> list[Finding]:
     """Check every invariant of jobs."""
     now = timezone.now()
     jobs = Job.objects.annotate(
-        charged=Exists(_entry("charge", amount=OuterRef("price") * -1)),
-        refunded=Exists(_entry("refund", amount=OuterRef("price"))),
+        charged=Exists(_entry("charge", kind=LedgerEntry.Kind.EDIT, amount=OuterRef("price") * -1)),
+        refunded=Exists(_entry("refund", kind=LedgerEntry.Kind.EDIT_REFUND, amount=OuterRef("price"))),
         active=Count("attempts", filter=Q(attempts__status=AttemptStatus.ACTIVE)),
         pictured=Exists(JobImage.objects.filter(job=OuterRef("pk"), role=JobImage.Role.RESULT)),
     )
@@ -30,6 +30,7 @@ def findings() -> list[Finding]:
     twice = Job.objects.annotate(
         successes=Count("attempts", filter=Q(attempts__status=AttemptStatus.SUCCEEDED))
     ).filter(successes__gt=1)
+    # Keys are unique, so that every job has at most one of each: what is left over has no job.
     stray_charges = _count(LedgerEntry.Kind.EDIT) - jobs.filter(charged=True).count()
     stray_refunds = _count(LedgerEntry.Kind.EDIT_REFUND) - jobs.filter(refunded=True).count()
     return [
@@ -54,13 +55,13 @@ def findings() -> list[Finding]:
         ),
         Finding.of("a finished job says when", jobs.filter(status__in=FINAL, finished_at=None)),
         Finding.of("no job succeeded twice", twice),
-        Finding("every charge and refund belongs to a job", abs(stray_charges) + abs(stray_refunds)),
+        Finding("every charge and refund belongs to a job", stray_charges + stray_refunds),
     ]
 
 
-def _entry(cause: str, amount: Combinable) -> QuerySet[LedgerEntry]:
+def _entry(cause: str, *, kind: LedgerEntry.Kind, amount: Combinable) -> QuerySet[LedgerEntry]:
     key = Concat(Value("job:"), Cast(OuterRef("pk"), CharField()), Value(f":{cause}"))
-    return LedgerEntry.objects.filter(key=key, user_id=OuterRef("user_id"), amount=amount)
+    return LedgerEntry.objects.filter(key=key, kind=kind, user_id=OuterRef("user_id"), amount=amount)
 
 
 def _count(kind: LedgerEntry.Kind) -> int:

@@ -6,6 +6,7 @@ that left the files goes off offer; its row stays, for old jobs refer to it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -59,7 +60,7 @@ def sync_catalogue(catalogue: Catalogue) -> Changes:
     return changes
 
 
-def _bring_up_to_date(row: Category | Preset, fields: dict[str, object], changes: Changes) -> None:
+def _bring_up_to_date(row: Category | Preset, fields: Mapping[str, object], changes: Changes) -> None:
     is_new = row.pk is None
     if row.is_customised or not (
         is_new or any(getattr(row, name) != value for name, value in fields.items())

@@ -101,9 +101,9 @@ class NodeQuerySet(models.QuerySet["Node"]):
         return self.filter(is_enabled=True, is_draining=False)
 
     def with_load(self) -> NodeQuerySet:
-        """Annotate `in_flight`: attempts that are on the node now."""
+        """Annotate `in_flight`, the attempts that are on the node now; the least busy node comes first."""
         active = Q(attempts__status=AttemptStatus.ACTIVE)
-        return self.annotate(in_flight=models.Count("attempts", filter=active))
+        return self.annotate(in_flight=models.Count("attempts", filter=active)).order_by("in_flight", "pk")
 
 
 class Node(models.Model):
@@ -127,6 +127,8 @@ class Node(models.Model):
     vram_free = models.BigIntegerField(_("VRAM free, bytes"), null=True, editable=False)
     queue_length = models.PositiveIntegerField(_("prompts in its queue"), null=True, editable=False)
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
+
+    in_flight: int  # where `with_load` annotated it
 
     objects = NodeQuerySet.as_manager()
 

@@ -53,7 +53,7 @@ def claim_next() -> Claim | Idle:
         return adopted
     if not Job.objects.due(now).exists():
         return Idle.NOTHING_DUE
-    in_service = list(Node.objects.in_service().with_load().order_by("in_flight", "id"))
+    in_service = list(Node.objects.in_service().with_load())
     healthy = [node for node in in_service if nodes.is_healthy(node)]
     if not healthy:
         report_closed_gate()

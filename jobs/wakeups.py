@@ -1,6 +1,7 @@
 """Telling workers that there may be work. Only a hint: the sweep repairs whatever gets lost here."""
 
 import random
+from contextlib import suppress
 
 import structlog
 from celery import current_app
@@ -11,6 +12,8 @@ from redis.exceptions import RedisError
 logger = structlog.get_logger(__name__)
 
 PROCESS_NEXT_JOB = "jobs.tasks.process_next_job"
+RETRY_CHAIN = "jobs:retry-chain"
+RETRY_CHAIN_SECONDS = 15
 
 
 def wake_queue() -> None:
@@ -29,9 +32,21 @@ def closed_gate_countdown(retries: int) -> float:
     return min(4.0, 2.0**retries) * random.uniform(0.75, 1.0)  # noqa: S311  (jitter, no secret)
 
 
-def take_retry_turn(seconds: float) -> bool:
-    """Return whether this wake-up may come again: one is enough, though every submission sent its own."""
+def may_retry(retries: int) -> bool:
+    """Return whether this wake-up may come again: one chain of retries is enough for all submissions.
+
+    Its first link reserves the chain, the others keep it; a chain that breaks is forgotten.
+    """
     try:
-        return bool(cache.add("jobs:gate-retry", 1, timeout=max(1, int(seconds))))
+        if retries == 0:
+            return bool(cache.add(RETRY_CHAIN, 1, timeout=RETRY_CHAIN_SECONDS))
+        cache.set(RETRY_CHAIN, 1, timeout=RETRY_CHAIN_SECONDS)
     except RedisError:
-        return True
+        pass  # without the cache there are more chains than needed, and no harm in it
+    return True
+
+
+def end_retries() -> None:
+    """Let the next outage begin a chain of its own."""
+    with suppress(RedisError):
+        cache.delete(RETRY_CHAIN)

@@ -1,6 +1,6 @@
 """The invariants of points."""
 
-from django.db.models import Count, F, Window
+from django.db.models import Exists, F, OuterRef, Window
 from django.db.models.functions import Lag
 
 from payments import triggers
@@ -18,12 +18,13 @@ def findings() -> list[Finding]:
     broken_links = LedgerEntry.objects.filter(
         pk__in=chained.exclude(balance_after=F("before") + F("amount")).values("pk")
     )
-    unwelcomed = User.objects.annotate(entries=Count("ledger_entries")).filter(entries=0)
+    welcome = LedgerEntry.objects.filter(user_id=OuterRef("pk"), kind=LedgerEntry.Kind.INITIAL)
+    unwelcomed = User.objects.filter(~Exists(welcome))
     missing = triggers.missing()
     return [
         Finding.of("a balance is the sum of its ledger entries", broken_balances()),
         Finding.of("no balance is below zero", User.objects.filter(balance__lt=0)),
         Finding.of("each entry continues from the balance of the one before", broken_links),
-        Finding.of("every user has their first entry", unwelcomed),
+        Finding.of("every user has their welcome entry", unwelcomed),
         Finding("the database refuses to change entries", len(missing), tuple(missing)),
     ]

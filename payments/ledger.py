@@ -12,8 +12,9 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
 
 from payments.models import LedgerEntry
 from qwenedit.errors import DomainError
@@ -23,6 +24,7 @@ from qwenedit.users.models import User
 logger = structlog.get_logger(__name__)
 
 LARGEST_AMOUNT = 10**12
+LONGEST_DESCRIPTION = 200
 
 
 class InsufficientPoints(DomainError):
@@ -57,26 +59,30 @@ def post(*, user_id: int, amount: int, kind: LedgerEntry.Kind, key: str, descrip
         raise ValueError(f"{amount} points is no believable amount")
     with transaction.atomic():
         # The user's row is the lock: entries of one user are made one after another, so that
-        # `balance_after` is a chain and the look-up of the key below can not race.
+        # `balance_after` is a chain and the look-up of the key below races with nobody but other users.
         balance = User.objects.select_for_update().values_list("balance", flat=True).get(pk=user_id)
         earlier = LedgerEntry.objects.filter(key=key).first()
         if earlier is not None:
             if (earlier.user_id, earlier.amount) != (user_id, amount):
-                raise KeyConflict(f"The cause {key} was posted before with another amount or user.")
+                raise _key_conflict(key)
             return Posting(earlier, created=False)
         if balance + amount < 0:
             raise InsufficientPoints(
                 f"This needs {-amount} points, the balance is {balance}.", balance=balance, required=-amount
             )
         User.objects.filter(pk=user_id).update(balance=F("balance") + amount)
-        entry = LedgerEntry.objects.create(
+        entry = LedgerEntry(
             user_id=user_id,
             amount=amount,
             balance_after=balance + amount,
             kind=kind,
             key=key,
-            description=description,
+            description=description[:LONGEST_DESCRIPTION],
         )
+        try:
+            entry.save()
+        except IntegrityError as error:  # the same key, at the same moment, for another user
+            raise _key_conflict(key) from error
     return Posting(entry, created=True)
 
 
@@ -99,7 +105,7 @@ def refund_job(*, user_id: int, job_id: int, points: int, reason: str) -> Ledger
         amount=points,
         kind=LedgerEntry.Kind.EDIT_REFUND,
         key=f"job:{job_id}:refund",
-        description=reason[:200],
+        description=reason,
     )
     if posting.created:
         entry = posting.entry
@@ -149,6 +155,10 @@ def broken_balances() -> models.QuerySet[User]:
     total = entries.order_by().values("user_id").annotate(total=models.Sum("amount")).values("total")
     newest = entries.order_by("-id").values("balance_after")[:1]
     return User.objects.annotate(
-        total=models.functions.Coalesce(models.Subquery(total), 0),
-        newest=models.functions.Coalesce(models.Subquery(newest), 0),
+        total=Coalesce(models.Subquery(total), 0),
+        newest=Coalesce(models.Subquery(newest), 0),
     ).exclude(balance=F("total"), newest=F("total"))
+
+
+def _key_conflict(key: str) -> KeyConflict:
+    return KeyConflict(f"The cause {key} was posted before with another amount or user.")

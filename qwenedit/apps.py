@@ -7,4 +7,5 @@ class QwenEditConfig(AppConfig):
     name = "qwenedit"
 
     def ready(self) -> None:
-        from qwenedit import checks  # noqa: F401  (registers itself)
+        # The checks register themselves; the Celery app becomes the current one in every process.
+        from qwenedit import celery, checks, request_ids  # noqa: F401

@@ -3,16 +3,18 @@
 import os
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
-from qwenedit import embedded
+from qwenedit import embedded, settings
 from qwenedit.celery import app as celery_app
+from qwenedit.limits import BodyLimit, MeasuringHandler
 
 __all__ = ["application", "celery_app"]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenedit.settings")
 embedded.ensure()
-_django = get_asgi_application()
+django.setup(set_prefix=False)
+_django = BodyLimit(MeasuringHandler(), max_bytes=settings.MAX_REQUEST_BYTES)
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -2,18 +2,29 @@
 
 from collections.abc import Callable
 
-from celery import current_app
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseError
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError
 
+from qwenedit.celery import app
 
+# Less than the usual patience of whoever asks; a broker may be silent rather than gone.
+BROKER_TIMEOUT = 2
+
+
+@require_safe
+@never_cache
 def healthz(request: HttpRequest) -> JsonResponse:
     """Answer that this process is alive; asks nothing of anybody."""
     return JsonResponse({"status": "ok"})
 
 
+@require_safe
+@never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 200 where database, broker and migrations are ready, else 503 with what is not."""
     checks: dict[str, Callable[[], str]] = {
@@ -48,9 +59,10 @@ def _migrations() -> str:
 
 
 def _broker() -> str:
+    timeouts = {"socket_timeout": BROKER_TIMEOUT, "socket_connect_timeout": BROKER_TIMEOUT}
     try:
-        with current_app.connection_for_write(connect_timeout=2) as broker:
-            broker.ensure_connection(max_retries=0, timeout=2)
+        with app.connection_for_write(transport_options=timeouts) as broker:
+            broker.ensure_connection(max_retries=0, timeout=BROKER_TIMEOUT)
     except (OperationalError, OSError):
         return "does not answer"
     return ""

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 # Keys that the middleware binds and that only repeat what the line says; kept in JSON, dropped from text.
-QUIET_IN_TEXT = ("ip", "user_agent", "code", "request")
+QUIET_IN_TEXT = ("ip", "user_agent", "request", "user_id", "task_id", "parent_task_id")
 
 
 def configuration(line_format: str, level: str) -> dict[str, Any]:
@@ -54,7 +54,9 @@ def configuration(line_format: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
             "uvicorn.access": {"level": "WARNING"},  # the middleware's own line says more
-            "django_structlog": {"level": "WARNING" if level in ("info", "warning") else level.upper()},
+            "django_structlog": {
+                "level": "ERROR" if level != "debug" else "DEBUG"
+            },  # says what our own lines say
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
             "celery.beat": {"level": "WARNING"},

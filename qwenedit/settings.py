@@ -202,6 +202,7 @@ FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 MAX_UPLOAD_BYTES = (
     1024 * 1024 * env.integer("MAX_UPLOAD_MB", 20, "Largest picture accepted, in MB", minimum=1)
 )
+MAX_REQUEST_BYTES = 3 * MAX_UPLOAD_BYTES + 1024 * 1024  # three pictures, and the rest of the form
 RESULT_RETENTION_DAYS = env.integer("RESULT_RETENTION_DAYS", 30, "Days that pictures are kept", minimum=1)
 
 # ── ComfyUI ──────────────────────────────────────────────────────────────────────────────────
@@ -277,6 +278,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "QwenEdit",
     "DESCRIPTION": "Edit photos with words. Every request carries `Authorization: Bearer <key>`.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -304,6 +306,12 @@ SENTRY_DSN = env.secret("SENTRY_DSN", "Report unexpected errors to this Sentry")
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]  # Django's own RedisCache counts atomically
 
 # ── Admin ────────────────────────────────────────────────────────────────────────────────────
-UNFOLD = {"SITE_TITLE": "QwenEdit", "SITE_HEADER": "QwenEdit", "SITE_SYMBOL": "photo_filter"}
+UNFOLD = {
+    "SITE_TITLE": "QwenEdit",
+    "SITE_HEADER": "QwenEdit",
+    "SITE_SYMBOL": "photo_filter",
+    "SIDEBAR": {"navigation": "qwenedit.admin_index.sidebar"},
+    "DASHBOARD_CALLBACK": "qwenedit.admin_index.add_dashboard",
+}
 
 env.check()

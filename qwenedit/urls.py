@@ -1,21 +1,22 @@
 """Every address of the site."""
 
 from django.contrib import admin
-from django.urls import include, path
-from django.views.generic import RedirectView
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from qwenedit import health, metrics
+from qwenedit import health, metrics, views
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
+    path("", views.home, name="home"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("qwenedit.api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
-    path("metrics", metrics.metrics),
+    re_path(r"^api/", views.unknown_api_address),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]
-handler404 = "qwenedit.api.errors.not_found"
-handler500 = "qwenedit.api.errors.server_error"
+handler400 = "qwenedit.views.bad_request"
+handler404 = "qwenedit.views.not_found"
+handler500 = "qwenedit.views.server_error"

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,7 @@ class SandboxServer:
         self.arguments = arguments
         self.url = ""
         self.process: subprocess.Popen[str] | None = None
-        self._output: Queue[str] = Queue()
+        self._output: Queue[str | None] = Queue()
 
     @property
     def pid(self) -> int:
@@ -61,6 +62,7 @@ class SandboxServer:
 
     def start(self, port: int = 0) -> "SandboxServer":
         """Start the process and wait until it listens; raises RuntimeError with its output if it does not."""
+        self._output = Queue()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "qwenedit.sandbox", self.name, "--port", str(port), *self.arguments],
             cwd=PROJECT_ROOT,
@@ -71,26 +73,25 @@ class SandboxServer:
         )
         stdout = self.process.stdout
         assert stdout is not None
-        threading.Thread(target=self._read, args=(stdout,), daemon=True).start()
+        threading.Thread(target=_read, args=(stdout, self._output), daemon=True).start()
         self.url = self._wait_until_ready()
         return self
 
-    def _read(self, stream: IO[str]) -> None:
-        with stream:
-            for line in stream:
-                self._output.put(line)
-
     def _wait_until_ready(self) -> str:
         seen: list[str] = []
-        while True:
-            try:
-                line = self._output.get(timeout=START_TIMEOUT if not seen else 5)
-            except Empty:
-                self.kill()
-                raise RuntimeError(f"the {self.name} sandbox did not start:\n{''.join(seen)}") from None
+        deadline = time.monotonic() + START_TIMEOUT
+        while (line := self._next_line(deadline)) is not None:
             seen.append(line)
             if match := READY_LINE.search(line):
                 return match["url"]
+        self.kill()
+        raise RuntimeError(f"the {self.name} sandbox did not start:\n{''.join(seen)}")
+
+    def _next_line(self, deadline: float) -> str | None:
+        try:
+            return self._output.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return None
 
     def control(self, **faults: Any) -> dict[str, Any]:
         """Set faults (see the sandbox's `faults` module) and return the state of all of them."""
@@ -148,3 +149,10 @@ def start_sandbox_comfyui(*arguments: str) -> Iterator[SandboxServer]:
     speed = () if "--seconds-per-step" in arguments else ("--seconds-per-step", "0")
     with SandboxServer("comfyui", *speed, *arguments) as server:
         yield server
+
+
+def _read(stream: IO[str], lines: "Queue[str | None]") -> None:
+    with stream:
+        for line in stream:
+            lines.put(line)
+    lines.put(None)

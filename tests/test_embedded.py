@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import redis
 
 from qwenedit.embedded import EmbeddedValkey, EmbeddedValkeyError
+from tests.waiting import wait_until
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -98,13 +98,6 @@ def servers(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def until(condition: Callable[[], bool], timeout: float = 20) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.02)
-
-
 def client(valkey: EmbeddedValkey) -> redis.Redis:
     return redis.Redis(unix_socket_path=str(valkey.path), decode_responses=True)
 
@@ -178,7 +171,7 @@ def test_the_server_of_a_killed_process_is_adopted_and_then_stopped(
     valkey.ensure()
     assert servers(valkey.folder) == [orphan]
     valkey.release()
-    until(lambda: servers(valkey.folder) == [])
+    wait_until(lambda: servers(valkey.folder) == [])
 
 
 def test_a_server_whose_starter_died_in_the_middle_is_awaited_not_doubled(
@@ -193,7 +186,7 @@ def test_a_server_whose_starter_died_in_the_middle_is_awaited_not_doubled(
     slow.chmod(0o755)
 
     starter = user(PATH=f"{tmp_path}:{os.environ['PATH']}")
-    until(lambda: len(servers(valkey.folder)) > 0)
+    wait_until(lambda: len(servers(valkey.folder)) > 0)
     assert not valkey.answers()
     starter.kill()
     pid = servers(valkey.folder)[0].pid

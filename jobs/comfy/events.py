@@ -151,8 +151,10 @@ class EventStream:
                 header=self._address.headers,
                 # ComfyUI answers 403 to an Origin that differs from its own idea of its host.
                 suppress_origin=True,
-                # The header holds credentials: they go to this host, over no proxy.
+                # The header holds credentials: they go to this host, by no redirect and no proxy of
+                # the environment. The library looks at http_no_proxy only beside a proxy's name.
                 redirect_limit=0,
+                http_proxy_host="none",
                 http_no_proxy=["*"],
             )
         except (websocket.WebSocketException, OSError, ValueError) as error:

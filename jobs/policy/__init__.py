@@ -1,18 +1,19 @@
 """Decides whether the words of an edit may be sent to the model at all.
 
-It owns the prompt policy: the rules are data (`rules.yaml`), read in disguise-proof spelling (`normalise`). It must
-not know who asks, what it costs, or the length a prompt may have. A fixed word list is a fence, not a judge: it
-stops plain requests and common disguises before anything is charged, and errs on the careful side for minors.
+It owns the prompt policy, which is data: `rules.yaml`. It must not know who asks, what it costs, or how long
+a prompt may be. A list of words is a fence, not a judge: it stops plain requests and common disguises before
+anything is charged. Where minors are concerned it errs on the careful side: swimwear, ordinary on an adult,
+is rejected on a child.
 """
 
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from jobs.policy.rules import Policy, PolicyError
+from jobs.policy.rules import Policy, PolicyError, Rule
 from qwenedit.errors import DomainError
 
-__all__ = ["PolicyError", "PromptRejected", "check_prompt", "policy"]
+__all__ = ["PolicyError", "PromptRejected", "check_prompt", "rules"]
 
 
 class PromptRejected(DomainError):
@@ -32,12 +33,16 @@ class PromptRejected(DomainError):
 
 
 @cache
-def policy() -> Policy:
-    """Return the policy in force; the first call reads its file.
+def _policy() -> Policy:
+    return Policy.load(Path(__file__).with_name("rules.yaml"))
+
+
+def rules() -> tuple[Rule, ...]:
+    """Return the rules in force, in order of precedence; the first call reads their file.
 
     Errors: PolicyError with every problem of the file.
     """
-    return Policy.load(Path(__file__).with_name("rules.yaml"))
+    return _policy().rules
 
 
 def check_prompt(text: str) -> None:
@@ -45,6 +50,6 @@ def check_prompt(text: str) -> None:
 
     Errors: PromptRejected for the first rule broken.
     """
-    rule = policy().first_broken(text)
+    rule = _policy().first_broken(text)
     if rule is not None:
         raise PromptRejected(rule.titles["en"], rule=rule.id, rule_titles=dict(rule.titles))

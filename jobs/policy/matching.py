@@ -1,8 +1,8 @@
 """Finds phrases in normalised text.
 
-It owns the search: a trie that recognises the policy's words in any disguise, and the walk of a phrase over them.
-It knows no rule. What was found at a position is remembered, a disguised word has a greatest length and a phrase
-has few terms, so the time grows with the length of the text, whatever the text is.
+It owns the search: a trie that recognises the policy's words in any disguise, and the walk of a phrase over
+them. It knows no rule. What was found at a position is remembered, a disguised word has a greatest length and
+a phrase has few terms, so the time grows with the length of the text, whatever the text is.
 """
 
 import re
@@ -28,8 +28,8 @@ _SPELLED_LETTER = re.compile(rf"·{_LETTER}(?!{_LETTER})")
 def _letters_by_glyph() -> Mapping[str, str]:
     letters: dict[str, str] = {}
     for letter, glyphs in LOOKALIKES.items():
-        for glyph in letter + glyphs:
-            letters[glyph] = letters.get(glyph, "") + letter
+        for glyph in glyphs:
+            letters[glyph] = letters.get(glyph, glyph) + letter
     return letters
 
 
@@ -70,7 +70,7 @@ class Lexicon:
         while waiting:
             node, position = waiting.pop()
             for word in node.words:
-                if not (word.stem.isdigit() and _splits_number(text, start, position)):
+                if _is_written(word, text, start, position):
                     found.setdefault(word, set()).update(_ends(text, position, word))
             if position < limit:
                 for step in _next_steps(node, text[position], position + 1):
@@ -83,8 +83,8 @@ class Lexicon:
 def _next_steps(node: _Node, glyph: str, after: int) -> Iterator[tuple[_Node, int]]:
     if glyph == _MASK:
         yield from ((child, after) for child in node.children.values())
-    letters = _LETTERS.get(glyph, "")
-    for letter in (*letters, glyph) if glyph.isdigit() else letters:
+    letters = _LETTERS.get(glyph, glyph)
+    for letter in letters:
         if letter in node.children:
             yield node.children[letter], after
     if node.letter and not node.letter.isdigit() and (node.letter in letters or glyph in _INSIDE_WORD):
@@ -106,8 +106,11 @@ def _ends(text: str, position: int, word: Word) -> Iterator[int]:
         yield end
 
 
-def _splits_number(text: str, start: int, end: int) -> bool:
-    return text[start - 1 : start].isdigit() or text[end : end + 1].isdigit()
+def _is_written(word: Word, text: str, start: int, end: int) -> bool:
+    """Tell a number from a part of a longer one, and a word from digits that happen to look like it."""
+    if word.stem.isdigit():
+        return not (text[start - 1 : start].isdigit() or text[end : end + 1].isdigit())
+    return any(character.isalpha() for character in text[start:end])
 
 
 class Reading:
@@ -168,14 +171,16 @@ class Reading:
         return self._list_ends[key]
 
     def _ends_of(self, phrase: Phrase, start: int, *, strict: bool) -> set[int]:
-        reached = {start}
+        reached = set(self._ends_of_choice(phrase.first, start, strict=strict))
         for step in phrase.steps:
             latest = reached
             if step.least:
                 reached = set()
             for _ in range(step.most):
                 begins = {begin for end in latest for begin in self._after_gap(end, step.gap, strict=strict)}
-                latest = {end for begin in begins for end in self._ends_of_choice(step.choice, begin, strict=strict)}
+                latest = {
+                    end for begin in begins for end in self._ends_of_choice(step.choice, begin, strict=strict)
+                }
                 reached = reached | latest
             if not reached:
                 break
@@ -183,8 +188,8 @@ class Reading:
 
     def _ends_of_choice(self, choice: Choice | None, start: int, *, strict: bool) -> Iterator[int]:
         if choice is None:
-            if word := _WORD_CHARACTERS.match(self.text, start):
-                yield word.end()
+            if any_word := _WORD_CHARACTERS.match(self.text, start):
+                yield any_word.end()
             return
         for word, ends in self._words_at(start).items():
             if word in choice.words:
@@ -194,7 +199,7 @@ class Reading:
 
     def _after_gap(self, end: int, gap: Gap, *, strict: bool) -> Iterator[int]:
         separator = self.text[end : end + 1]
-        if gap is Gap.NONE or (gap in {Gap.USUAL, Gap.WORDS} and not strict):
+        if gap in {Gap.USUAL, Gap.WORDS} and not strict:
             yield end
         tight = gap is Gap.TIGHT or (strict and gap is not Gap.PUNCTUATED)
         if separator in (_TIGHT if tight else _WIDE):

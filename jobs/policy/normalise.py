@@ -4,8 +4,8 @@ It owns what can be done to letters without changing what a person reads: case, 
 characters, emoji between letters, letters spelled apart, stretched letters, and which glyphs pass for which
 letter. It knows no rule and no language beyond its alphabet.
 
-The normalised text consists of lower-case letters and digits, the symbols of `SYMBOLS` where they may stand for
-a letter, `#` for a digit that may not, and exactly one separator between words:
+The normalised text consists of lower-case letters and digits, the symbols of `SYMBOLS` where they may stand
+for a letter, `#` for a digit that may not, and exactly one separator between words:
 
     " "  ordinary space
     "·"  something without a space: a hyphen, a slash, an emoji, or the gap inside a word spelled apart
@@ -50,7 +50,7 @@ LOOKALIKES: dict[str, str] = {
     "а": "aαɑ@4",
     "б": "b6",
     "в": "bβ8",
-    "г": "rг",
+    "г": "rγ",
     "д": "dgԁ",
     "е": "eєε3€",
     "з": "z3",
@@ -59,7 +59,7 @@ LOOKALIKES: dict[str, str] = {
     "к": "kκ",
     "л": "λ",
     "м": "mμ",
-    "н": "hһ",
+    "н": "hnһ",
     "о": "oοσ0",
     "п": "nπ",
     "р": "pρ",
@@ -82,6 +82,7 @@ _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
 _APOSTROPHES = frozenset("'’‘ʼ`´ʹ′")
 _SENTENCE = ".,;:!?"
 _DASHES = "-–—"
+_LONGEST_MASK = 2
 _DRAWN_LATIN = re.compile(
     r"LATIN LETTER SMALL CAPITAL ([A-Z])"
     r"|(?:REGIONAL INDICATOR SYMBOL|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL) LETTER ([A-Z])"
@@ -128,25 +129,21 @@ def _without_marks(letter: str, name: str) -> str:
 _FOLDING = _Folding()
 
 _SPELLED = re.compile(
-    r"(?<![^\W_])(?P<letter>[^\W_]|[@$])(?:(?:[^\w@$]|_){1,6}(?:[^\W_]|[@$])(?![^\W_])){2,}",
+    r"(?<![^\W_])([^\W_]|[@$])\1*(?:(?:[^\w@$]|_){1,6}([^\W_]|[@$])\2*(?![^\W_])){2,}",
 )
 _SPELLED_LETTERS = re.compile(r"[^\W_]|[@$]")
 _STRETCHED = re.compile(rf"({_LETTER})\1{{2,}}")
-# A symbol is read as a letter only where a letter could be: @ and its like beside one, ! and its like between two.
-_STRAY_SYMBOL = re.compile(
-    rf"(?<!{_LETTER})(?<!·)[@$€](?!{_LETTER}|·)"
-    rf"|(?<!{_LETTER})(?<!\*)[!|*]|[!|*](?!{_LETTER}|\*)"
-)
+_SYMBOLS = re.compile(rf"[{re.escape(SYMBOLS)}]+")
 _SEPARATOR = re.compile(rf"(?:[^\w{re.escape(SYMBOLS)}]|_)+")
-_CHUNK_WITH_DIGIT = re.compile(rf"[\w·{re.escape(SYMBOLS)}]*\d[\w·{re.escape(SYMBOLS)}]*")
+_CHUNK = re.compile(rf"[\w·{re.escape(SYMBOLS)}]+")
 _DIGITS_AS_NUMBERS = str.maketrans("0123456789", "#" * 10)
 
 
 def fold(text: str) -> str:
     """Return `text` in compatibility form, lower case, without accents and invisible characters.
 
-    `ё` becomes `е`, `й` stays. Characters that are neither letters, digits, `SYMBOLS` nor the punctuation of a
-    sentence become `·`.
+    `ё` becomes `е`, `й` stays. What is neither a letter, a digit, one of `SYMBOLS` nor the punctuation of a
+    sentence becomes `·`.
     """
     compatible = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return compatible.translate(_FOLDING)
@@ -159,19 +156,32 @@ def normalise(text: str) -> str:
     over a space, because ordinary neighbours would then make words that nobody wrote.
     """
     folded = _SPELLED.sub(_join_spelled, fold(text))
-    folded = _STRAY_SYMBOL.sub(lambda stray: "." if stray[0] == "!" else "·", folded)
+    folded = _SYMBOLS.sub(_symbols_or_separator, folded)
     folded = _STRETCHED.sub(r"\1\1", folded)
     folded = _SEPARATOR.sub(_separator, folded)
-    return _CHUNK_WITH_DIGIT.sub(_numbers_apart, folded).strip(" .·")
+    return _CHUNK.sub(_numbers_apart, folded).strip(" .·")
 
 
 def _join_spelled(spelled: re.Match[str]) -> str:
     letters = _SPELLED_LETTERS.findall(spelled[0])
     if 2 * sum(letter.isdigit() for letter in letters) > len(letters):
         return spelled[0]
-    return "·".join(
-        letter for letter, run in groupby(letters) for letter in list(run)[:2]
-    )
+    return "·".join(letter for letter, run in groupby(letters) for letter in list(run)[:2])
+
+
+def _symbols_or_separator(symbols: re.Match[str]) -> str:
+    """Keep symbols where letters could be: `@` beside one, `!` inside a word, a mask between letters."""
+    written, text = symbols[0], symbols.string
+    before, after = text[symbols.start() - 1 : symbols.start()], text[symbols.end() : symbols.end() + 1]
+    if "*" in written:
+        kept = len(written) <= _LONGEST_MASK and before.isalpha() and after.isalpha()
+    elif "!" in written or "|" in written:
+        kept = len(written) <= _LONGEST_MASK and before.isalnum() and after.isalnum()
+    else:
+        kept = any(side.isalnum() or side == "·" for side in (before, after))
+    if kept:
+        return written
+    return "." if "!" in written else "·"
 
 
 def _separator(separator: re.Match[str]) -> str:

@@ -1,21 +1,21 @@
 """The small language in which the policy is written.
 
-It owns the syntax and its meaning as data; it knows neither YAML, nor any rule, nor how a text is searched. A phrase
-is terms with spaces between them:
+It owns the syntax and its meaning as data; it knows neither YAML, nor any rule, nor how a text is searched.
+A phrase is terms with spaces between them:
 
     word        the word itself, in any disguise
     word*       any word that begins so
     _           any one word
     a|b*|{c}    one of several; `{c}` is any entry of the word list `c`
-    [a|b]       the same, or nothing
+    [a|b], [_]  the same, or nothing
     {c}...      up to four entries of the list `c`, or nothing
     ...         up to four words of any kind, or nothing
     ,           the words on its sides may be parted by punctuation (matters in strict reading only)
 
 A phrase begins and ends with a term that must be there. Its words follow each other over a space, a hyphen,
-punctuation, or nothing ("removeclothes"); words of any kind over a space or a hyphen only. In strict reading, which
-is how exceptions are read, nothing but a space or a hyphen will do anywhere, so that a full stop cannot make an
-exception of two neighbours.
+punctuation, or nothing ("removeclothes"); words of any kind over a space or a hyphen only. In strict reading,
+which is how exceptions are read, nothing but a space or a hyphen will do anywhere, so that a full stop cannot
+make an exception of two neighbours.
 """
 
 import re
@@ -42,7 +42,6 @@ class PhraseError(ValueError):
 class Gap(Enum):
     """What may lie between two words of a phrase."""
 
-    NONE = auto()
     USUAL = auto()
     TIGHT = auto()
     PUNCTUATED = auto()
@@ -90,10 +89,11 @@ class Step:
     most: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Phrase:
-    """Steps in a row; the first has a choice and no gap."""
+    """What it begins with, and what follows."""
 
+    first: Choice
     steps: tuple[Step, ...]
 
     @classmethod
@@ -102,9 +102,14 @@ class Phrase:
 
         Errors: PhraseError.
         """
+        beginning, *terms = source.split() or [""]
+        parts = _TERM.fullmatch(beginning)
+        if parts is None or not parts["required"] or beginning == _ANY_WORD:
+            raise PhraseError(f"{source!r}: must begin with a word")
+        first = _parse_choice(beginning, source, lists)
         steps: list[Step] = []
-        gap, complete = Gap.NONE, False
-        for term in source.split():
+        gap, complete = Gap.USUAL, True
+        for term in terms:
             if term in {",", "..."}:
                 if gap is not Gap.USUAL:
                     raise PhraseError(f"{source!r}: {term!r} must stand between words")
@@ -113,8 +118,6 @@ class Phrase:
             parts = _TERM.fullmatch(term)
             if parts is None:
                 raise PhraseError(f"{source!r}: {term!r} is not a term")
-            if not steps and (not parts["required"] or term == _ANY_WORD):
-                raise PhraseError(f"{source!r}: must begin with a word")
             if _ANY_WORD in {parts["required"], parts["optional"]}:
                 steps.append(Step(Gap.TIGHT, None, least=1 if parts["required"] else 0))
                 gap, complete = Gap.TIGHT, False
@@ -128,7 +131,7 @@ class Phrase:
                 gap, complete = Gap.PUNCTUATED if gap is Gap.PUNCTUATED else Gap.USUAL, False
         if not complete:
             raise PhraseError(f"{source!r}: must end with a word")
-        return cls(tuple(steps))
+        return cls(first, tuple(steps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,22 +145,17 @@ class Phrases:
         """The phrases that may begin with a word, by that word."""
         index: dict[Word, tuple[Phrase, ...]] = {}
         for phrase in self.phrases:
-            for word in set(_required(phrase.steps[0]).first_words()):
+            for word in set(phrase.first.first_words()):
                 index[word] = (*index.get(word, ()), phrase)
         return index
 
     def all_words(self) -> Iterator[Word]:
         """Yield every word of every phrase and of the lists they use."""
         for phrase in self.phrases:
+            yield from phrase.first.all_words()
             for step in phrase.steps:
                 if step.choice is not None:
                     yield from step.choice.all_words()
-
-
-def _required(step: Step) -> Choice:
-    if step.choice is None:
-        raise PhraseError("a phrase begins with any word")
-    return step.choice
 
 
 def _parse_choice(term: str, source: str, lists: Mapping[str, Phrases]) -> Choice:
@@ -179,7 +177,9 @@ def _parse_word(written: str, source: str) -> Word:
     if word is None:
         raise PhraseError(f"{source!r}: {written!r} is not a word in one alphabet")
     if _STRETCHED.search(word["stem"]):
-        raise PhraseError(f"{source!r}: {written!r} repeats a letter three times, which no normalised text does")
+        raise PhraseError(
+            f"{source!r}: {written!r} repeats a letter three times, which no normalised text does"
+        )
     return _interned(word["stem"], bool(word["open"]))
 
 

@@ -1,15 +1,15 @@
 """Reads the policy from YAML and tells which rule a text breaks.
 
-It owns the file's shape and reports everything that is wrong with it at once. It knows nothing of prompts, users
-or what happens to a text that breaks a rule.
+It owns the file's shape and reports everything that is wrong with it at once. It knows nothing of prompts,
+users or what happens to a text that breaks a rule.
 
-The file has two keys. `words` holds word lists: name → phrases, which may use the lists above them. `rules` is a
-list in order of precedence, each rule with
+The file has two keys. `words` holds word lists: name → phrases, which may use the lists above them. `rules`
+is a list in order of precedence, each rule with
 
     id        stable, for machines
     title     {ru, en}: one sentence for people, what is not allowed
     patterns  {ru, en}: phrases that break the rule
-    together  optional: groups of phrases that break it when every phrase of a group occurs somewhere in the text
+    together  optional: groups of phrases; one breaks the rule when each of its phrases is in the text
     allow     optional: strict phrases taken out of the text before this rule looks at it
 
 The language of the phrases is described in `jobs.policy.phrases`.
@@ -125,9 +125,16 @@ class _Reader:
             self._lists[str(name)] = self._phrases(value, f"words.{name}")
 
     def _read_rule(self, entry: Any, index: int) -> Rule | None:
-        where = f"rule {entry['id']}" if isinstance(entry, dict) and entry.get("id") else f"rule number {index}"
-        if not isinstance(entry, dict) or not _REQUIRED_KEYS <= entry.keys() <= _REQUIRED_KEYS | _OPTIONAL_KEYS:
-            self.problems.append(f"{where}: needs id, title and patterns, may have together and allow, and no more")
+        where = (
+            f"rule {entry['id']}" if isinstance(entry, dict) and entry.get("id") else f"rule number {index}"
+        )
+        if (
+            not isinstance(entry, dict)
+            or not _REQUIRED_KEYS <= entry.keys() <= _REQUIRED_KEYS | _OPTIONAL_KEYS
+        ):
+            self.problems.append(
+                f"{where}: needs id, title and patterns, may have together and allow, and no more"
+            )
             return None
         titles = self._by_language(entry["title"], f"{where}: title")
         for language, title in titles.items():

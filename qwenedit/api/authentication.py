@@ -11,6 +11,7 @@ from rest_framework.request import Request
 
 from qwenedit.users.models import ApiKey, User, key_digest
 
+CHALLENGE = 'Bearer realm="QwenEdit"'
 REFUSAL = "The key is unknown, revoked, or its account is blocked."
 
 
@@ -33,8 +34,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the challenge of a 401."""
-        return 'Bearer realm="QwenEdit"'
+        """Return the challenge of a 401: without one DRF answers 403."""
+        return CHALLENGE
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -4,76 +4,148 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.validators import URLValidator
 from django.urls import reverse
+from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from jobs.estimates import Estimate, estimate
+from jobs.estimates import Estimate, estimates
 from jobs.models import Category, Job, JobImage, Preset
 from jobs.states import JobStatus
-from jobs.wishes import MOST_PHOTOS
+from jobs.wishes import LONGEST_PROMPT, MOST_PHOTOS, SEED_BITS, SHORTEST_PROMPT
 from payments.models import LedgerEntry
 from qwenedit.users.models import User
 
+LARGEST_SEED = 2**SEED_BITS - 1
+# Space around a prompt is not counted, and its length is judged by the service: this only bounds the work.
+LONGEST_TEXT = 10_000
+
+HOW_MANY_PICTURES = f"Send 1 to {MOST_PHOTOS} pictures, each as a part named “image”."
+PROMPT_LENGTH = f"A prompt has {SHORTEST_PROMPT} to {LONGEST_PROMPT} characters."
+SEED_RANGE = f"A seed is a whole number from 0 to {LARGEST_SEED}."
+NO_SUCH_PRESET = "There is no such preset."
+WEB_ADDRESS = "Give an address that begins with http:// or https://."
+
 
 class MeSerializer(serializers.ModelSerializer[User]):
+    """The key's user."""
+
     class Meta:
         model = User
         fields = ["id", "telegram_id", "username", "language", "balance"]
+        read_only_fields = fields
 
 
 class LedgerEntrySerializer(serializers.ModelSerializer[LedgerEntry]):
+    """One movement of points: `amount` is negative where points were spent."""
+
     class Meta:
         model = LedgerEntry
         fields = ["id", "amount", "balance_after", "kind", "description", "created_at"]
+        read_only_fields = fields
 
 
 class PresetSerializer(serializers.ModelSerializer[Preset]):
-    price = serializers.IntegerField(source="cost", help_text="Points.")
+    """A ready-made wish. It needs exactly `photos` pictures."""
+
+    price = serializers.IntegerField(source="cost", read_only=True, help_text="Points.")
 
     class Meta:
         model = Preset
         fields = ["slug", "title_ru", "title_en", "icon", "photos", "price"]
+        read_only_fields = fields
 
 
 class CategorySerializer(serializers.ModelSerializer[Category]):
-    parent = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
+    """A shelf of the catalogue."""
+
+    parent: serializers.SlugRelatedField[Category] = serializers.SlugRelatedField(  # type: ignore[assignment]
+        slug_field="slug", read_only=True, allow_null=True
+    )
     presets = PresetSerializer(many=True, source="on_offer", read_only=True)
 
     class Meta:
         model = Category
         fields = ["slug", "parent", "title_ru", "title_en", "icon", "presets"]
+        read_only_fields = fields
 
 
-class JobRequestSerializer(serializers.Serializer[Any]):
+class PicturesField(serializers.ListField):
+    """The uploaded files; what is wrong with one is said by its place, in one list."""
+
+    default_error_messages = {
+        "required": HOW_MANY_PICTURES,
+        "min_length": HOW_MANY_PICTURES,
+        "max_length": HOW_MANY_PICTURES,
+    }
+
+    def run_child_validation(self, data: Any) -> list[Any]:
+        """Return the files. Raises ValidationError with one text a picture."""
+        files, problems = [], []
+        for place, file in enumerate(data, start=1):
+            try:
+                files.append(self.child.run_validation(file))
+            except serializers.ValidationError as error:
+                problems += [f"Picture {place}: {text}" for text in error.detail]
+        if problems:
+            raise serializers.ValidationError(problems)
+        return files
+
+
+class SubmissionSerializer(serializers.Serializer[Any]):
     """The multipart body of a submission: 1-3 pictures, and either a preset or a prompt."""
 
-    image = serializers.ListField(
-        child=serializers.FileField(allow_empty_file=True, max_length=None),
+    image = PicturesField(
+        child=serializers.FileField(
+            allow_empty_file=True,
+            error_messages={"invalid": "This is text, not a file: the part needs a file name."},
+        ),
         min_length=1,
         max_length=MOST_PHOTOS,
         help_text="JPEG, PNG, WEBP or HEIC. Repeat the field for a second and a third picture.",
     )
     preset = serializers.CharField(
-        required=False, allow_blank=True, max_length=100, help_text="A preset's slug."
+        required=False,
+        allow_blank=True,
+        max_length=100,
+        error_messages={"max_length": NO_SUCH_PRESET},
+        help_text="A preset's slug.",
     )
     prompt = serializers.CharField(
         required=False,
         allow_blank=True,
-        max_length=10_000,
+        max_length=LONGEST_TEXT,
         trim_whitespace=False,
-        help_text="5-500 characters.",
+        error_messages={"max_length": PROMPT_LENGTH},
+        help_text=f"{SHORTEST_PROMPT}-{LONGEST_PROMPT} characters.",
     )
-    seed = serializers.IntegerField(required=False, min_value=0, help_text="Drawn at random unless given.")
-    webhook_url = serializers.URLField(required=False, max_length=500)
+    seed = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=LARGEST_SEED,
+        error_messages=dict.fromkeys(["invalid", "min_value", "max_value", "max_string_length"], SEED_RANGE),
+        help_text="Drawn at random unless given.",
+    )
+    webhook_url = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=500,
+        validators=[URLValidator(schemes=["http", "https"], message=WEB_ADDRESS)],
+        help_text="An http or https address.",
+    )
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
+    """Why a job failed: `code` is for machines, `message` for people."""
+
     code = serializers.CharField()
     message = serializers.CharField()
 
 
 class ResultSerializer(serializers.Serializer[JobImage]):
+    """Where a result is, and how large."""
+
     url = serializers.URLField()
     width = serializers.IntegerField()
     height = serializers.IntegerField()
@@ -81,12 +153,14 @@ class ResultSerializer(serializers.Serializer[JobImage]):
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
-    """A job as its owner sees it. Needs `context["request"]` for the address of the result."""
+    """An edit, as its owner sees it."""
 
-    preset = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
-    prompt = serializers.SerializerMethodField()
-    position = serializers.SerializerMethodField()
-    eta_seconds = serializers.SerializerMethodField()
+    preset: serializers.SlugRelatedField[Preset] = serializers.SlugRelatedField(
+        slug_field="slug", read_only=True, allow_null=True
+    )
+    prompt = serializers.SerializerMethodField(help_text="The user's own words; null for a preset.")
+    position = serializers.SerializerMethodField(help_text="Place in the queue, from 1, while queued.")
+    eta_seconds = serializers.SerializerMethodField(help_text="Time until the result, while queued.")
     error = serializers.SerializerMethodField()
     results = serializers.SerializerMethodField()
 
@@ -96,27 +170,32 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "id", "status", "progress", "waiting_for_gpu", "position", "eta_seconds", "price", "preset",
             "prompt", "seed", "error", "results", "created_at", "started_at", "finished_at",
         ]  # fmt: skip
+        read_only_fields = fields
 
     def get_prompt(self, job: Job) -> str | None:
-        """The user's own words; a preset's prompt is the house's secret sauce."""
+        """Return the user's own words; a preset's prompt stays with the house."""
         return None if job.preset_id else job.prompt
 
     def get_position(self, job: Job) -> int | None:
-        place = self._estimate(job)
+        """Return the place in the queue."""
+        place = self._estimates.get(job.pk)
         return place.position if place else None
 
     def get_eta_seconds(self, job: Job) -> int | None:
-        place = self._estimate(job)
+        """Return the seconds until the result."""
+        place = self._estimates.get(job.pk)
         return place.eta_seconds if place else None
 
     @extend_schema_field(ErrorSerializer(allow_null=True))
     def get_error(self, job: Job) -> dict[str, str] | None:
+        """Return why the job failed."""
         if not job.error_code:
             return None
         return {"code": job.error_code, "message": job.error_message}
 
     @extend_schema_field(ResultSerializer(many=True))
     def get_results(self, job: Job) -> list[dict[str, Any]]:
+        """Return the results; none is left after the retention time. Needs `context["request"]`."""
         if job.status != JobStatus.SUCCEEDED:
             return []
         url = self.context["request"].build_absolute_uri(reverse("api:job-result", args=[job.pk]))
@@ -126,33 +205,43 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             if image.role == JobImage.Role.RESULT
         ]
 
-    def _estimate(self, job: Job) -> Estimate | None:
-        known: dict[int, Estimate | None] = self.context.setdefault("estimates", {})
-        if job.pk not in known:
-            known[job.pk] = estimate(job)
-        return known[job.pk]
+    @cached_property
+    def _estimates(self) -> dict[int, Estimate]:
+        """Estimates of all the jobs of the answer, so that a page costs no more queries than one job."""
+        shown: Any = self.root.instance
+        return estimates([shown] if isinstance(shown, Job) else shown)
 
 
 class SubmittedJobSerializer(JobSerializer):
-    """The answer to a submission: the job as it was queued, and the balance after the charge."""
+    """The answer to a submission: the job as it was queued, and the balance after the charge.
 
-    balance = serializers.IntegerField(source="receipt.balance", help_text="Points left.")
+    A replay is given the first answer, however the job has fared since.
+    """
+
+    balance = serializers.IntegerField(source="receipt.balance", read_only=True, help_text="Points left.")
 
     class Meta(JobSerializer.Meta):
         fields = [*JobSerializer.Meta.fields, "balance"]
+        read_only_fields = fields
 
-    def to_representation(self, job: Job) -> dict[str, Any]:
-        """Return the first answer, however the job has fared since."""
-        now = super().to_representation(job)
-        as_queued = {
+    def get_position(self, job: Job) -> int | None:
+        """Return the place that the job was given."""
+        position: int | None = job.receipt["position"]
+        return position
+
+    def get_eta_seconds(self, job: Job) -> int | None:
+        """Return the seconds that were expected."""
+        seconds: int | None = job.receipt["eta_seconds"]
+        return seconds
+
+    def to_representation(self, instance: Job) -> dict[str, Any]:
+        """Return the first answer."""
+        return super().to_representation(instance) | {
             "status": JobStatus.QUEUED,
             "progress": 0,
             "waiting_for_gpu": False,
-            "position": job.receipt["position"],
-            "eta_seconds": job.receipt["eta_seconds"],
             "error": None,
             "results": [],
             "started_at": None,
             "finished_at": None,
         }
-        return now | as_queued

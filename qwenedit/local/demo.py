@@ -58,7 +58,7 @@ class Demo:
                 if answer.ok:
                     self._step("GET", "/readyz", "ready")
                     return
-                reason = f"{answer.status_code} {answer.text[:300]}"
+                reason = _reason(answer)
             time.sleep(POLL)
         raise DemoFailed(f"{self._site}/readyz is not ready after {READY_TIMEOUT:g} s: {reason}")
 
@@ -116,7 +116,7 @@ class Demo:
         except requests.RequestException as error:
             raise DemoFailed(f"{method} {path}: {error}") from error
         if not 200 <= answer.status_code < 300:
-            raise DemoFailed(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+            raise DemoFailed(f"{method} {path}: {_reason(answer)}")
         return answer
 
     def _step(self, method: str, path: str, outcome: str) -> None:
@@ -131,6 +131,12 @@ def demo_key() -> str:
     if made.returncode != 0:
         raise DemoFailed(f"manage.py demo_key failed:\n{made.stderr.strip()}")
     return made.stdout.strip()
+
+
+def _reason(answer: requests.Response) -> str:
+    if "json" in answer.headers.get("Content-Type", ""):
+        return f"{answer.status_code} {answer.text[:300]}"
+    return f"{answer.status_code} {answer.reason}; the lines of the web process say why"
 
 
 def _state(job: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ def system(*, port: int, comfyui_sandbox_port: int | None, folder: Path) -> list
                 "--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown=2",
             ),
         ),
-        ProcessSpec("beat", "celery", ("-q", "-A", "celery_worker", "beat")),
+        ProcessSpec("beat", "qwenedit.beat", ()),
         ProcessSpec(
             "worker",
             "celery",

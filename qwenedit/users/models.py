@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
@@ -48,8 +48,6 @@ class User(AbstractUser):
         _("blocked"), default=False, help_text=_("May not submit edits, pay, or use keys.")
     )
 
-    objects: ClassVar[UserManager[User]] = UserManager()
-
     class Meta(AbstractUser.Meta):
         constraints = [
             models.CheckConstraint(condition=models.Q(balance__gte=0), name="users_balance_not_negative")
@@ -62,12 +60,13 @@ class User(AbstractUser):
         """
         if self._state.adding:
             self.balance = 0
-        elif kwargs.get("update_fields") is None:
-            kwargs["update_fields"] = [
-                field.name
-                for field in self._meta.concrete_fields
-                if not field.primary_key and field.name != "balance"
-            ]
+        else:
+            named = kwargs.get("update_fields")
+            if named is None:
+                unloaded = self.get_deferred_fields()
+                fields = [field for field in self._meta.concrete_fields if not field.primary_key]
+                named = [field.name for field in fields if field.attname not in unloaded]
+            kwargs["update_fields"] = [name for name in named if name != "balance"]
         with transaction.atomic():
             super().save(*args, **kwargs)
 

@@ -1,8 +1,9 @@
 """Writes about accounts and keys."""
 
+import secrets
 from collections.abc import Sequence
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from qwenedit.users.models import SHOWN_KEY_LENGTH, ApiKey, User, every_scope, key_digest, new_key_text
 
@@ -11,27 +12,38 @@ def register_telegram_user(
     *, telegram_id: int, first_name: str = "", language: str = "en"
 ) -> tuple[User, bool]:
     """Return the user with that Telegram id and whether they are new; two calls at once make one user."""
-    try:
-        with transaction.atomic():
-            return User.objects.get_or_create(
-                telegram_id=telegram_id,
-                defaults={
-                    "username": f"telegram-{telegram_id}",
-                    "first_name": first_name[:150],
-                    "language": User.Language.RUSSIAN if language.startswith("ru") else User.Language.ENGLISH,
-                },
-            )
-    except IntegrityError:
-        return User.objects.get(telegram_id=telegram_id), False
+    username = f"telegram-{telegram_id}"
+    # The second name is for whoever finds the first one taken by an account without a Telegram id.
+    for free_name in (username, f"{username}-{secrets.token_hex(4)}"):
+        user = User.objects.filter(telegram_id=telegram_id).first()
+        if user is not None:
+            return user, False
+        new = User(
+            telegram_id=telegram_id,
+            username=free_name,
+            first_name=first_name[:150],
+            language=User.Language.RUSSIAN if language.startswith("ru") else User.Language.ENGLISH,
+        )
+        new.set_unusable_password()
+        try:
+            new.save()
+        except IntegrityError:
+            continue
+        return new, True
+    return User.objects.get(telegram_id=telegram_id), False
 
 
 def register_api_user(*, username: str) -> tuple[User, bool]:
-    """Return the user of that name and whether they are new. A new one has no password, only keys."""
+    """Return the user of that name and whether they are new. A new one has no password, only keys.
+
+    Raises ValidationError where the name is none that a user may have.
+    """
+    username = User.normalize_username(username)
     user = User.objects.filter(username=username).first()
     if user is not None:
         return user, False
     new = User(username=username)
-    User.username_validator(username)
+    new.clean_fields(exclude=["password"])
     new.set_unusable_password()
     try:
         new.save()

@@ -165,6 +165,10 @@ class ScriptedSocketServer:
     async def _stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self.handshakes.append(request)

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -180,23 +180,22 @@ def test_a_silent_node_is_given_up_within_the_time_allowed() -> None:
 
 
 def test_an_answer_that_trickles_is_given_up_within_the_time_allowed(scripted: ScriptedServer) -> None:
-    done = threading.Event()
+    given_up = threading.Event()
 
     def trickle(request: Request) -> None:
-        wfile = request.handler.wfile
-        wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not done.wait(0.02):
-            try:
-                wfile.write(b" ")
-            except OSError:
-                break
+        request.handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n")
+        with suppress(OSError):
+            for _ in range(60):
+                request.handler.wfile.write(b" ")
+                if given_up.wait(0.05):
+                    break
         request.handler.close_connection = True
 
     scripted.answers["GET", "/system_stats"] = trickle
     began = time.monotonic()
-    with client_of(scripted.url) as client, pytest.raises(ComfyUnreachable, match="did not answer") as caught:
+    with client_of(scripted.url) as client, pytest.raises(ComfyUnreachable) as caught:
         client.system_stats(timeout=0.4)
-    done.set()
+    given_up.set()
     assert "no end of the answer" in caught.value.detail
     assert time.monotonic() - began < 2
 
@@ -210,8 +209,8 @@ def test_a_large_picture_may_take_longer_to_send_than_to_connect() -> None:
         connection, _ = server.accept()
         with connection:
             time.sleep(0.6)
-            while received < 10_000_000:
-                received += len(connection.recv(1 << 20))
+            while received < 10_000_000 and (block := connection.recv(1 << 20)):
+                received += len(block)
             body = b'{"name": "a.png", "subfolder": "s", "type": "input"}'
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
             connection.recv(1)
@@ -267,11 +266,9 @@ def test_a_result_without_end_is_cut_off(scripted: ScriptedServer) -> None:
     def flood(request: Request) -> None:
         request.handler.close_connection = True
         request.handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        try:
+        with suppress(OSError):
             while True:
                 request.handler.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-        except OSError:
-            pass
 
     scripted.answers["GET", "/view"] = flood
     with client_of(scripted.url) as client, pytest.raises(ResultTooLarge):
@@ -340,7 +337,9 @@ def test_a_submission_has_exactly_three_fields(scripted: ScriptedServer, prompt_
     assert scripted.requests[0].json == {"prompt": GRAPH, "prompt_id": prompt_id, "client_id": "client"}
 
 
-@pytest.mark.parametrize("bad_id", ["job-42", "", "CC33E1B1-5AD9-4ED2-8568-D158935008E8", uuid4().hex])
+@pytest.mark.parametrize(
+    "bad_id", ["job-42", "", "CC33E1B1-5AD9-4ED2-8568-D158935008E8", "cc33e1b15ad94ed28568d158935008e8"]
+)
 def test_an_id_that_newer_servers_refuse_is_never_sent(scripted: ScriptedServer, bad_id: str) -> None:
     with client_of(scripted.url) as client, pytest.raises(ValueError, match="UUID"):
         client.submit(GRAPH, bad_id, "client")

@@ -273,7 +273,7 @@ def test_a_node_that_does_not_answer_the_handshake_is_given_up() -> None:
 
 def test_a_redirect_does_not_carry_the_password_elsewhere(scripted: ScriptedServer) -> None:
     with ScriptedSocketServer(stay) as elsewhere:
-        scripted.answers["GET", "/ws"] = Reply(302, headers={"Location": f"{elsewhere.url}/ws"})
+        scripted.answers["GET", "/ws"] = Reply(302, headers={"Location": f"ws{elsewhere.url[4:]}/ws"})
         with EventStream(scripted.url.replace("//", "//user:secret@"), "c", "p") as stream:
             assert not stream.is_connected
             assert isinstance(stream.next(timeout=1), Disconnected)

@@ -216,15 +216,17 @@ class Routes:
     async def change_faults(self, request: web.Request) -> web.Response:
         """Set faults and act, as the docstring of `faults` says; show every fault as it stands then."""
         try:
-            body = await request.json()
+            body = dict(await request.json())
             actions = {name for name in ACTIONS if body.pop(name, False)}
             if "reset" in actions:
                 self._sandbox.faults.reset()
             self._sandbox.faults.update(body)
-        except (ValueError, AttributeError) as error:
+        except (ValueError, TypeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         if "restart" in actions:
             self._sandbox.restart()
+        if self._sandbox.faults.now.worker_dead:
+            self._sandbox.worker.die()
         if "drop_websockets" in actions:
             self._sandbox.events.break_all()
         return web.json_response(self._sandbox.faults.state())

@@ -32,6 +32,10 @@ class Worker:
         """Start executing prompts."""
         self._thread.start()
 
+    def die(self) -> None:
+        """End the thread after the prompt that runs; the queue goes on taking prompts."""
+        self.queue.close()
+
     def abandon(self) -> None:
         """End this run: its running prompt stops at the next step, its messages reach nobody."""
         self._abandoned = True

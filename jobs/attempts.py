@@ -1,0 +1,172 @@
+"""The steps of one attempt: upload, submit, follow, collect. Settles nothing.
+
+Every write is fenced by the lease: a runner that was too slow finds that the job is no longer its own. No
+transaction is open while a node is talked to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from datetime import datetime
+from pathlib import PurePath
+
+import structlog
+from celery.signals import worker_shutting_down
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections
+from django.utils import timezone
+
+from jobs import nodes, pictures, scheduler
+from jobs.comfy.answers import OutputImage
+from jobs.comfy.errors import ComfyUnreachable, ExecutionFailed
+from jobs.comfy.events import EventStream
+from jobs.comfy.follower import PENDING_GRACE, POLL_ALONE, SILENCE_GRACE, Follower
+from jobs.comfy.workflow import ModelFiles, Workflow, WorkflowInputs
+from jobs.models import Attempt, JobImage
+from jobs.scheduler import Claim
+from jobs.states import AttemptStatus
+from qwenedit.lib.images import ImageTooLarge, InvalidImage, Picture, strip_result
+
+logger = structlog.get_logger(__name__)
+
+RENEW_EVERY = 2.0  # seconds
+PROGRESS_EVERY = 0.5  # seconds
+LARGEST_RESULT = 64 * 1024 * 1024
+
+stopping = threading.Event()
+
+
+class WorkerStopping(Exception):
+    """The worker was asked to stop: leave the attempt to whoever adopts it."""
+
+
+@worker_shutting_down.connect
+def _stop_attempts(**_signal: object) -> None:
+    stopping.set()
+
+
+class AttemptRun:
+    """One attempt under a claim. `perform` returns the result, or raises."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.job = claim.job
+        self.attempt = claim.attempt
+        self.lease = claim.lease
+        self.adopted = claim.adopted
+        self.client = nodes.client_of(claim.attempt.node)
+        self.workflow = Workflow.load(settings.COMFYUI_WORKFLOW)
+        self.prompt_id = str(claim.attempt.pk)
+        self.renewed_at = time.monotonic()
+        self.told_progress = 0
+        self.told_at = 0.0
+
+    def perform(self) -> Picture:
+        """Upload, submit, follow and collect. Raises ComfyError, StaleState or WorkerStopping."""
+        url, client_id = self.attempt.node.url, self.attempt.pk.hex
+        with EventStream(url, client_id=client_id, prompt_id=self.prompt_id) as events:
+            if not self.adopted:
+                self.submit()
+            outputs = self._follow(events)
+        return self._collect(outputs)
+
+    def submit(self) -> None:
+        """Upload the pictures and post the prompt, once, under the attempt's id."""
+        inputs = list(self.job.images.filter(role=JobImage.Role.INPUT).order_by("position"))
+        references = []
+        for image in inputs:
+            self._keep_lease(now=True)
+            # Named by content: sent again, the same picture makes no second file on the node, and no
+            # late writer can put one user's picture under another's name.
+            name = f"{image.sha256[:40]}{PurePath(str(image.file)).suffix}"
+            references.append(self.client.upload_image(pictures.read(image), name, subfolder="qwenedit"))
+        width, height = self.workflow.model_size(inputs[0].width, inputs[0].height)
+        graph = self.workflow.build(
+            WorkflowInputs(
+                pictures=references,
+                prompt=self.job.prompt,
+                negative=settings.COMFYUI_NEGATIVE_PROMPT or None,
+                seed=self.job.seed,
+                steps=settings.COMFYUI_STEPS or None,
+                lightning=settings.COMFYUI_LIGHTNING and self.workflow.has_lightning,
+                width=width,
+                height=height,
+                filename_prefix=f"qwenedit/{self.prompt_id}/r",
+                models=ModelFiles(
+                    diffusion=settings.COMFYUI_MODEL or None,
+                    text_encoder=settings.COMFYUI_TEXT_ENCODER or None,
+                    vae=settings.COMFYUI_VAE or None,
+                    lora=settings.COMFYUI_LORA or None,
+                ),
+            )
+        )
+        self._keep_lease(now=True)
+        try:
+            self.client.submit(
+                graph, self.prompt_id, self.attempt.pk.hex, output_node=self.workflow.output_node
+            )
+        except ComfyUnreachable as error:
+            # It may have arrived. Never post it again: the poll will tell.
+            logger.warning("Outcome of the submission is unknown", reason=error.detail)
+        self._record(submitted_at=timezone.now())
+
+    def _follow(self, events: EventStream) -> tuple[OutputImage, ...]:
+        follower = Follower(
+            self.client,
+            events,
+            output_node=self.workflow.output_node,
+            sampler_node=self.workflow.sampler_node,
+            longest_execution=settings.COMFYUI_TIMEOUT,
+            longest_wait=settings.COMFYUI_TIMEOUT * settings.COMFYUI_NODE_DEPTH + PENDING_GRACE,
+            poll_now=self.adopted,
+        )
+        outputs = None
+        while outputs is None:
+            self._keep_lease()
+            outputs = follower.step()
+            if self.attempt.executing_at is None and (follower.is_executing or outputs):
+                self._record(executing_at=timezone.now())
+            self._tell_progress(follower.progress)
+        return outputs
+
+    def _collect(self, outputs: tuple[OutputImage, ...]) -> Picture:
+        asked_since = time.monotonic()
+        while True:
+            self._keep_lease(now=True)
+            try:
+                data = self.client.view(outputs[0], max_bytes=LARGEST_RESULT)
+                return strip_result(data, max_bytes=LARGEST_RESULT)
+            except ComfyUnreachable:
+                # The file stays on the node: asking again is cheaper than computing again.
+                if time.monotonic() - asked_since >= SILENCE_GRACE:
+                    raise
+                stopping.wait(POLL_ALONE)
+            except (InvalidImage, ImageTooLarge) as error:
+                raise ExecutionFailed(f"the result is no picture: {error.message}") from error
+
+    def _keep_lease(self, *, now: bool = False) -> None:
+        if stopping.is_set():
+            raise WorkerStopping
+        moment = time.monotonic()
+        if not now and moment - self.renewed_at < RENEW_EVERY:
+            return
+        try:
+            scheduler.renew(self.lease, now=timezone.now())
+        except (OperationalError, InterfaceError):
+            # A database that restarts must not cost an edit. If it stays away, the lease runs out.
+            logger.warning("Lease not renewed, the database does not answer")
+            close_old_connections()
+        self.renewed_at = moment
+
+    def _tell_progress(self, progress: int) -> None:
+        now = time.monotonic()
+        if self.told_progress < progress < 100 and now - self.told_at >= PROGRESS_EVERY:
+            self.told_progress, self.told_at = progress, now
+            with suppress(OperationalError, InterfaceError):
+                self.lease.held().update(progress=progress)
+
+    def _record(self, **moments: datetime) -> None:
+        for name, value in moments.items():
+            setattr(self.attempt, name, value)
+        Attempt.objects.filter(pk=self.attempt.pk, status=AttemptStatus.ACTIVE).update(**moments)

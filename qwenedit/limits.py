@@ -1,0 +1,103 @@
+"""The edge in front of Django: how large a request body may be, and a length for bodies sent without one.
+
+Django reads a body to its end before any view runs: a view can refuse a large one only after it was stored.
+Knows HTTP, and nothing of what is asked for.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from io import SEEK_END
+from typing import IO, Any
+
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.http import HttpResponseBase
+
+from qwenedit.problems import CONTENT_TYPE, problem
+
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+# How much of a refused body is read and dropped: closing on a client that still sends resets the connection,
+# and the reset can overtake the answer.
+DRAINED_BYTES = 64 << 20
+DRAIN_SECONDS = 15.0
+
+
+class MeasuringHandler(ASGIHandler):
+    """Django's handler, for chunked bodies too: alone it takes no Content-Length to mean an empty body."""
+
+    def create_request(
+        self, scope: Mapping[str, Any], body_file: IO[bytes]
+    ) -> tuple[ASGIRequest, None] | tuple[None, HttpResponseBase]:
+        """Return the request with the length that its body turned out to have, or a refusal."""
+        created = super().create_request(scope, body_file)
+        if created[0] is not None and "CONTENT_LENGTH" not in created[0].META:
+            body_file.seek(0, SEEK_END)
+            created[0].META["CONTENT_LENGTH"] = str(body_file.tell())
+            body_file.seek(0)
+        return created
+
+
+class BodyLimit:
+    """Wrap an ASGI application: bodies of more than `max_bytes` are answered 413 and never reach it."""
+
+    def __init__(self, application: Application, *, max_bytes: int) -> None:
+        self._application = application
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self._max_bytes:
+            # Who waits for leave to send reads the refusal instead; asking for the body would grant it.
+            waits = headers.get(b"expect", b"").lower() == b"100-continue"
+            await self._refuse(receive, send, drain=not waits)
+            return
+
+        received = 0
+
+        async def counting() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                return {"type": "http.disconnect"}  # which makes Django drop what it has, without an answer
+            return message
+
+        await self._application(scope, counting, send)
+        if received > self._max_bytes:
+            await self._refuse(receive, send, drain=True)
+
+    async def _refuse(self, receive: Receive, send: Send, *, drain: bool) -> None:
+        limit = self._max_bytes
+        detail = f"The request is too large: at most {limit / (1 << 20):.4g} MB are accepted."
+        body = json.dumps(problem(413, "too_large", detail, limit_bytes=limit)).encode()
+        headers = [
+            (b"content-type", CONTENT_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        if drain:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await _drop(receive, DRAINED_BYTES)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _drop(receive: Receive, most: int) -> None:
+    dropped = 0
+    while dropped < most:
+        message = await receive()
+        dropped += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            return

@@ -1,0 +1,151 @@
+"""Builders of rows, through the services that own them: an audit of what they build finds nothing.
+
+A job that a factory builds is charged, and refunded where its status says so; `Job` and `Attempt` rows come
+in any state without a runner having been there.
+"""
+
+from typing import Any
+
+import factory
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+from factory.django import DjangoModelFactory
+
+from jobs.models import Attempt, Category, Job, JobImage, Node, Preset
+from jobs.states import FINAL, AttemptStatus, JobStatus
+from payments import ledger
+from qwenedit.users.models import User
+
+
+class UserFactory(DjangoModelFactory[User]):
+    """A user with their welcome points; `balance=N` grants or takes what is missing to N."""
+
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    username = factory.Sequence(lambda n: f"user-{n}")
+    telegram_id = factory.Sequence(lambda n: 5_000_000_000 + n)  # beyond 32 bits, as Telegram's are
+
+    @classmethod
+    def _create(cls, model_class: type[User], *args: Any, **fields: Any) -> User:
+        balance = fields.pop("balance", None)
+        password = fields.pop("password", None)
+        user = model_class(*args, **fields)
+        if password is None:
+            user.set_unusable_password()
+        else:
+            user.set_password(password)
+        user.save()
+        if balance is not None and balance != user.balance:
+            give_points(user, balance - user.balance)
+        return user
+
+
+class CategoryFactory(DjangoModelFactory[Category]):
+    """A shelf of the catalogue."""
+
+    class Meta:
+        model = Category
+
+    slug = factory.Sequence(lambda n: f"category-{n}")
+    title_ru = factory.Sequence(lambda n: f"Раздел {n}")
+    title_en = factory.Sequence(lambda n: f"Category {n}")
+
+
+class PresetFactory(DjangoModelFactory[Preset]):
+    """A preset for one photo at the usual price."""
+
+    class Meta:
+        model = Preset
+
+    slug = factory.Sequence(lambda n: f"preset-{n}")
+    category = factory.SubFactory(CategoryFactory)
+    title_ru = factory.Sequence(lambda n: f"Стиль {n}")
+    title_en = factory.Sequence(lambda n: f"Style {n}")
+    prompt = "Turn the photo into a pencil sketch"
+
+
+class NodeFactory(DjangoModelFactory[Node]):
+    """A node at an address where nobody listens."""
+
+    class Meta:
+        model = Node
+
+    name = factory.Sequence(lambda n: f"node-{n}")
+    url = factory.Sequence(lambda n: f"http://127.0.0.1:9/{n}")
+
+
+class JobFactory(DjangoModelFactory[Job]):
+    """A job in any status, paid for; with a running attempt or a result where the status needs one."""
+
+    class Meta:
+        model = Job
+        skip_postgeneration_save = True
+
+    user = factory.SubFactory(UserFactory)
+    prompt = "make it black and white"
+    seed = factory.Sequence(lambda n: n)
+    price = factory.LazyFunction(lambda: settings.EDIT_COST)
+
+    @classmethod
+    def _create(cls, model_class: type[Job], *args: Any, **fields: Any) -> Job:
+        now = timezone.now()
+        status = fields.get("status", JobStatus.QUEUED)
+        if status == JobStatus.RUNNING:
+            fields.setdefault("lease_token", factory.Faker._get_faker().uuid4(cast_to=None))
+            fields.setdefault("lease_until", now + settings.JOB_LEASE)
+        if status != JobStatus.QUEUED:
+            fields.setdefault("started_at", now)
+        if status in FINAL:
+            fields.setdefault("finished_at", now)
+        if status == JobStatus.SUCCEEDED:
+            fields.setdefault("progress", 100)
+        job = model_class.objects.create(*args, **fields)
+        ledger.charge_job(user_id=job.user_id, job_id=job.pk, points=job.price, description="Edit")
+        if status in (JobStatus.FAILED, JobStatus.CANCELLED):
+            ledger.refund_job(
+                user_id=job.user_id, job_id=job.pk, points=job.price, reason=f"Job {job.pk} {status}"
+            )
+        elif status == JobStatus.RUNNING:
+            AttemptFactory.create(job=job)
+        elif status == JobStatus.SUCCEEDED:
+            AttemptFactory.create(job=job, status=AttemptStatus.SUCCEEDED, finished_at=now)
+            JobImageFactory.create(job=job, role=JobImage.Role.RESULT)
+        return job
+
+
+class AttemptFactory(DjangoModelFactory[Attempt]):
+    """An attempt that is on its node now, unless its status says otherwise."""
+
+    class Meta:
+        model = Attempt
+
+    job = factory.SubFactory(JobFactory)
+    node = factory.SubFactory(NodeFactory)
+    number = factory.LazyAttribute(lambda attempt: attempt.job.attempts.count() + 1)
+
+
+class JobImageFactory(DjangoModelFactory[JobImage]):
+    """A picture of a job, with a small file in the storage that is no real picture."""
+
+    class Meta:
+        model = JobImage
+
+    job = factory.SubFactory(JobFactory)
+    role = JobImage.Role.INPUT
+    position = 1
+    file = factory.Sequence(lambda n: default_storage.save(f"tests/{n}.png", ContentFile(b"picture")))
+    width = 8
+    height = 8
+    bytes = 7
+    sha256 = "5b" * 32
+
+
+def give_points(user: User, points: int) -> None:
+    """Move points as staff would, and show them on `user`."""
+    count = user.ledger_entries.count()
+    posting = ledger.grant(user_id=user.pk, points=points, key=f"test:{user.pk}:{count}", reason="A test")
+    user.balance = posting.entry.balance_after

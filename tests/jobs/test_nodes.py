@@ -1,0 +1,110 @@
+"""The fleet: which nodes there are, which answer, and what they said of themselves."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from jobs import nodes
+from jobs.models import Node
+from tests.factories import NodeFactory
+from tests.servers import SandboxServer
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_probe_records_what_the_node_says(node: Node) -> None:
+    assert nodes.probe(node, look_at_queue=True)
+
+    node.refresh_from_db()
+    assert node.is_healthy
+    assert node.version
+    assert node.device
+    assert node.queue_length == 0
+    assert node.problem == ""
+
+
+def test_a_silent_node_is_unhealthy_and_says_why() -> None:
+    node = NodeFactory.create(url="http://127.0.0.1:1")
+
+    assert not nodes.is_healthy(node)
+
+    node.refresh_from_db()
+    assert node.is_healthy is False
+    assert node.problem
+
+
+def test_the_gate_remembers_an_answer_but_not_for_long(node: Node, sandbox: SandboxServer) -> None:
+    assert nodes.is_healthy(node)
+    sandbox.kill()
+
+    assert nodes.is_healthy(node), "the answer of a moment ago still counts"
+    assert 0 < cache.ttl(f"node:{node.pk}:healthy") <= 5 if hasattr(cache, "ttl") else True
+    cache.delete(f"node:{node.pk}:healthy")
+    assert not nodes.is_healthy(node)
+
+
+def test_a_node_that_answers_but_executes_nothing_is_unhealthy(
+    node: Node, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    from jobs.comfy.client import ComfyClient
+
+    sandbox.control(worker_dead=True)
+    ComfyClient(sandbox.url).submit(
+        {"save": {"class_type": "PreviewImage", "inputs": {"images": ["noise", 0]}}} | _empty_picture(),
+        "00000000-0000-4000-8000-000000000001",
+        "client",
+    )
+
+    assert nodes.probe(node, look_at_queue=True), "a moment without execution is no failure"
+    node.refresh_from_db()
+    assert node.stalled_since is not None
+    Node.objects.update(stalled_since=timezone.now() - timedelta(minutes=1))
+    node.refresh_from_db()
+    assert not nodes.probe(node, look_at_queue=True)
+    node.refresh_from_db()
+    assert "executes nothing" in node.problem
+    assert not nodes.is_healthy(node)
+
+    sandbox.control(restart=True, reset=True)
+    assert nodes.probe(node, look_at_queue=True)
+
+
+def test_rows_follow_the_environment() -> None:
+    by_hand = NodeFactory.create(url="http://by-hand:8188", from_environment=False)
+
+    nodes.sync_nodes(["http://a:8188", "http://user:secret@b:8188"])
+    nodes.sync_nodes(["http://user:secret@b:8188", "http://c:8188"])
+
+    enabled = dict(Node.objects.values_list("url", "is_enabled"))
+    assert enabled == {
+        by_hand.url: True,
+        "http://a:8188": False,
+        "http://user:secret@b:8188": True,
+        "http://c:8188": True,
+    }
+    assert Node.objects.get(url="http://user:secret@b:8188").name == "b:8188"
+
+
+def test_a_node_that_comes_back_to_the_environment_is_enabled_again() -> None:
+    nodes.sync_nodes(["http://a:8188"])
+    nodes.sync_nodes([])
+    nodes.sync_nodes(["http://a:8188"])
+
+    assert Node.objects.get().is_enabled
+
+
+def test_credentials_are_shown_nowhere() -> None:
+    node = NodeFactory.create(url="http://user:secret@gpu.example:8188/comfy")
+
+    assert node.shown_url == "http://gpu.example:8188/comfy"
+
+
+def _empty_picture() -> dict[str, object]:
+    return {
+        "noise": {
+            "class_type": "EmptyImage",
+            "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0},
+        }
+    }

@@ -1,0 +1,122 @@
+"""What the beat repairs."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from jobs import pictures, recovery, scheduler
+from jobs.models import Attempt, Job, JobImage
+from jobs.services import cancel_job
+from jobs.states import AttemptStatus, JobStatus
+from tests.factories import NodeFactory
+from tests.jobs.conftest import Submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def wake_ups(valkey: redis.Redis) -> int:
+    """Return the wake-ups that wait in the broker."""
+    return int(valkey.llen("qwenedit:edits"))
+
+
+def test_the_sweep_wakes_workers_for_jobs_whose_message_was_lost(submit: Submit, valkey: redis.Redis) -> None:
+    submit()
+    valkey.flushall()
+
+    assert recovery.sweep() == 1
+    assert wake_ups(valkey) == 1
+
+
+def test_the_sweep_wakes_workers_for_jobs_whose_runner_is_gone(
+    submit: Submit, run: Callable[[], object], valkey: redis.Redis
+) -> None:
+    submit()
+    scheduler.claim_next()
+    Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    valkey.flushall()
+
+    assert recovery.sweep() == 1
+    assert wake_ups(valkey) == 1
+
+
+def test_an_idle_system_is_left_alone(db: None, valkey: redis.Redis) -> None:
+    assert recovery.sweep() == 0
+    assert wake_ups(valkey) == 0
+
+
+def test_the_attempt_of_a_cancelled_job_whose_runner_is_gone_is_taken_off_its_node(
+    submit: Submit, run: Callable[[], object]
+) -> None:
+    job = submit()
+    scheduler.claim_next()
+    cancel_job(job=job)
+    assert Attempt.objects.get().status == AttemptStatus.ACTIVE
+
+    recovery.sweep()
+    assert Attempt.objects.get().status == AttemptStatus.ACTIVE, "a living runner does it by itself"
+    Job.objects.update(finished_at=timezone.now() - timedelta(minutes=1))
+    recovery.sweep()
+
+    assert Attempt.objects.get().status == AttemptStatus.CANCELLED
+
+
+def test_a_node_that_comes_back_wakes_the_queue(sandbox: object, valkey: redis.Redis) -> None:
+    NodeFactory.create(url=sandbox.url, is_healthy=False)
+
+    recovery.probe_nodes()
+
+    assert wake_ups(valkey) == 1
+
+
+def test_a_dead_broker_costs_the_submission_nothing(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qwenedit.celery import app
+
+    monkeypatch.setattr(app.conf, "broker_write_url", "redis+socket:///nowhere/valkey.sock?virtual_host=0")
+    app.pool.force_close_all()
+    app.amqp._producer_pool = None
+
+    job = submit()
+
+    assert job.status == JobStatus.QUEUED
+
+
+def test_pictures_past_their_time_are_deleted_with_their_files(
+    submit: Submit, run: Callable[[], object]
+) -> None:
+    old, young = submit(), submit()
+    run(), run()
+    Job.objects.filter(pk=old.pk).update(
+        finished_at=timezone.now() - timedelta(days=django_settings.RESULT_RETENTION_DAYS, minutes=1)
+    )
+    names = list(old.images.values_list("file", flat=True))
+
+    recovery.purge()
+
+    assert not old.images.exists()
+    assert not any(default_storage.exists(name) for name in names)
+    assert young.images.count() == 2
+    assert all(default_storage.exists(image.file.name) for image in young.images.all())
+
+
+def test_files_that_no_row_names_are_deleted_once_they_are_old(submit: Submit) -> None:
+    now = timezone.now()
+    kept = submit().images.get().file.name
+    fresh = default_storage.save(f"inputs/{now:%Y/%m/%d}/fresh.jpg", ContentFile(b"x"))
+    orphan = default_storage.save(f"inputs/{now:%Y/%m/%d}/orphan.jpg", ContentFile(b"x"))
+    two_hours_ago = (now - timedelta(hours=2)).timestamp()
+    for name in (kept, orphan):
+        os.utime(default_storage.path(name), (two_hours_ago, two_hours_ago))
+
+    assert pictures.delete_orphans(now=now) == 1
+
+    assert default_storage.exists(kept)
+    assert default_storage.exists(fresh)
+    assert not default_storage.exists(orphan)
+    assert JobImage.objects.count() == 1

@@ -1,0 +1,434 @@
+"""One attempt after another against a ComfyUI that speaks the real contract, with every fault it has."""
+
+import io
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import requests
+from django.conf import settings as django_settings
+from django.core.files.storage import default_storage
+from django.db import connections
+from django.utils import timezone
+from PIL import Image
+
+from jobs import attempts, runner, scheduler
+from jobs.attempts import AttemptRun
+from jobs.models import Attempt, Job, JobImage, Node, StaleState
+from jobs.scheduler import Claim, Idle
+from jobs.services import cancel_job, settle_success
+from jobs.states import AttemptStatus, JobStatus
+from payments.models import LedgerEntry
+from qwenedit.lib.images import strip_result
+from tests.jobs.conftest import Submit
+from tests.servers import SandboxServer
+from tests.waiting import wait_until
+
+Run = Callable[[], Claim | Idle]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def ledger_of(job: Job) -> list[tuple[str, int]]:
+    """Return what was moved for a job: cause and points, oldest first."""
+    entries = LedgerEntry.objects.filter(key__startswith=f"job:{job.pk}:").order_by("id")
+    return [(entry.key.rpartition(":")[2], entry.amount) for entry in entries]
+
+
+def prompts_seen_by(sandbox: SandboxServer) -> list[str]:
+    """Return the ids of all prompts the node has finished."""
+    return list(requests.get(f"{sandbox.url}/history", timeout=5).json())
+
+
+def result_files() -> list[str]:
+    """Return every result in the storage, whoever's it is."""
+    folder = django_settings.MEDIA_ROOT / "results"
+    return [str(path) for path in folder.rglob("*.png")] if folder.exists() else []
+
+
+@pytest.fixture
+def in_background(run: Run) -> Callable[[], threading.Thread]:
+    """Run the next job in a thread of its own, as a worker does, and close the thread's connection."""
+
+    def start() -> threading.Thread:
+        def target() -> None:
+            try:
+                run()
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=target)
+        thread.start()
+        return thread
+
+    return start
+
+
+def test_a_photo_and_a_wish_become_the_edited_picture(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit("make it a pencil sketch")
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.progress, job.failures) == (JobStatus.SUCCEEDED, 100, 0)
+    assert job.lease_token is None
+    assert ledger_of(job) == [("charge", -job.price)]
+    attempt = job.attempts.get()
+    assert attempt.status == AttemptStatus.SUCCEEDED
+    assert prompts_seen_by(sandbox) == [str(attempt.pk)]
+    result = job.images.get(role=JobImage.Role.RESULT)
+    with result.file.open() as file, Image.open(file) as picture:
+        assert picture.size == (result.width, result.height) == (1024, 1024)
+        assert picture.info == {}
+
+
+def test_the_shape_of_the_photo_is_kept(submit: Submit, run: Run, sample_photo: bytes, alice: object) -> None:
+    wide = io.BytesIO()
+    with Image.open(io.BytesIO(sample_photo)) as photo:
+        photo.resize((1600, 700)).save(wide, "PNG")
+    from jobs.services import submit_job
+    from jobs.wishes import Wish
+
+    job = submit_job(user=alice, wish=Wish.parse(prompt="warm light"), images=[wide.getvalue()]).job
+
+    run()
+
+    result = job.images.get(role=JobImage.Role.RESULT)
+    assert result.width / result.height == pytest.approx(1600 / 700, rel=0.02)
+
+
+def test_three_pictures_reach_the_model_in_their_order(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit(photos=3)
+
+    run()
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    (entry,) = requests.get(f"{sandbox.url}/history", timeout=5).json().values()
+    encoder = entry["prompt"][2]["positive"]["inputs"]
+    assert {"image1", "image2", "image3"} <= set(encoder)
+
+
+def test_again_is_another_picture(submit: Submit, run: Run) -> None:
+    first, second = submit(), submit()
+    run()
+    run()
+
+    assert first.seed != second.seed
+    digests = {JobImage.objects.get(job=job, role=JobImage.Role.RESULT).sha256 for job in (first, second)}
+    assert len(digests) == 2
+
+
+def test_out_of_memory_is_tried_again_and_charged_once(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit()
+    sandbox.control(out_of_memory=1)
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
+    assert job.next_attempt_at is not None
+    delay = job.next_attempt_at - job.attempts.get().finished_at
+    assert delay == pytest.approx(timedelta(seconds=5), abs=timedelta(seconds=0.5))
+    assert ledger_of(job) == [("charge", -job.price)]
+
+    run()
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    first, second = job.attempts.all()
+    assert (first.status, first.error_code) == (AttemptStatus.FAILED, "out_of_memory")
+    assert first.pk != second.pk
+    assert ledger_of(job) == [("charge", -job.price)]
+
+
+def test_the_third_failure_ends_the_job_and_gives_the_points_back(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit()
+    sandbox.control(out_of_memory=3)
+    delays = []
+
+    for _ in range(3):
+        run()
+        job.refresh_from_db()
+        if job.next_attempt_at:
+            newest = job.attempts.order_by("-number").first()
+            delays.append(round((job.next_attempt_at - newest.finished_at).total_seconds()))
+
+    assert (job.status, job.failures, job.error_code) == (JobStatus.FAILED, 3, "out_of_memory")
+    assert delays == [5, 10]
+    assert job.error_message == "The GPU server ran out of memory. Your points are back."
+    assert ledger_of(job) == [("charge", -job.price), ("refund", job.price)]
+    assert run() is Idle.NOTHING_DUE
+    assert result_files() == []
+
+
+def test_a_missing_model_fails_at_once_and_alarms_the_operator(
+    submit: Submit, run: Run, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = submit()
+    sandbox.control(missing_models=["qwen_image_vae.safetensors"])
+
+    with caplog.at_level(logging.ERROR):
+        run()
+
+    job.refresh_from_db()
+    assert (job.status, job.failures, job.error_code) == (JobStatus.FAILED, 1, "model_missing")
+    assert "qwen_image_vae" not in job.error_message
+    assert "qwen_image_vae.safetensors" in job.attempts.get().error_detail
+    assert ledger_of(job) == [("charge", -job.price), ("refund", job.price)]
+    assert any("Operator alarm" in record.getMessage() for record in caplog.records)
+
+
+def test_a_lost_answer_to_the_submission_does_not_run_the_prompt_twice(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit()
+    sandbox.control(lose_answers=1)
+
+    run()
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    assert prompts_seen_by(sandbox) == [str(job.attempts.get().pk)]
+
+
+def test_without_a_websocket_the_poll_brings_the_result(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit()
+    sandbox.control(refuse_websockets=60)
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.attempts.count()) == (JobStatus.SUCCEEDED, 1)
+
+
+def test_a_websocket_that_breaks_in_the_middle_costs_nothing(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit()
+    sandbox.control(cut_websockets=1, refuse_websockets=2, seconds_per_step=0.2)
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.attempts.count()) == (JobStatus.SUCCEEDED, 1)
+
+
+def test_a_restart_of_comfyui_is_tried_again(
+    submit: Submit, run: Run, in_background: Callable[[], threading.Thread], sandbox: SandboxServer
+) -> None:
+    job = submit()
+    sandbox.control(seconds_per_step=30)
+    worker = in_background()
+    wait_until(lambda: Attempt.objects.filter(executing_at__isnull=False).exists())
+
+    sandbox.control(restart=True, seconds_per_step=0)
+    worker.join(30)
+
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
+    assert job.attempts.get().error_code == "prompt_lost"
+    run()
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    assert ledger_of(job) == [("charge", -job.price)]
+
+
+def test_an_attempt_that_hangs_is_given_up_after_its_time(
+    submit: Submit, run: Run, sandbox: SandboxServer, settings: object
+) -> None:
+    job = submit()
+    settings.COMFYUI_TIMEOUT = 2
+    sandbox.control(hang=True)
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
+    assert job.attempts.get().error_code == "attempt_timeout"
+
+
+def test_a_cancelled_job_leaves_the_node_and_keeps_nothing(
+    submit: Submit,
+    in_background: Callable[[], threading.Thread],
+    sandbox: SandboxServer,
+) -> None:
+    job = submit()
+    sandbox.control(seconds_per_step=3)
+    worker = in_background()
+    wait_until(lambda: Attempt.objects.filter(executing_at__isnull=False).exists())
+
+    assert cancel_job(job=job).status == JobStatus.CANCELLED
+    worker.join(30)
+
+    attempt = job.attempts.get()
+    assert attempt.status == AttemptStatus.CANCELLED
+    address = f"{sandbox.url}/api/jobs/{attempt.pk}"
+    wait_until(lambda: requests.get(address, timeout=5).json()["status"] == "cancelled")
+    assert ledger_of(job) == [("charge", -job.price), ("refund", job.price)]
+    assert result_files() == []
+
+
+def test_progress_is_told_while_the_sampler_runs(
+    submit: Submit, in_background: Callable[[], threading.Thread], sandbox: SandboxServer
+) -> None:
+    job = submit()
+    sandbox.control(seconds_per_step=0.7)
+    worker = in_background()
+    seen = set()
+
+    def finished() -> bool:
+        job.refresh_from_db()
+        seen.add(job.progress)
+        return job.status == JobStatus.SUCCEEDED
+
+    wait_until(finished)
+    worker.join(30)
+    assert len([percent for percent in seen if 5 <= percent <= 95]) >= 2
+
+
+def expire_lease(job: Job) -> None:
+    """Let the lease run out, as it does when its runner is gone."""
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def claim() -> Claim:
+    """Claim the next job as a runner does that will die."""
+    claimed = scheduler.claim_next()
+    assert isinstance(claimed, Claim)
+    return claimed
+
+
+def test_a_job_whose_runner_died_after_submitting_is_adopted_and_done_once(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit()
+    dead = AttemptRun(claim())
+    dead.submit()
+    expire_lease(job)
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (JobStatus.SUCCEEDED, 0)
+    assert prompts_seen_by(sandbox) == [str(job.attempts.get().pk)]
+    assert ledger_of(job) == [("charge", -job.price)]
+
+
+def test_a_job_whose_runner_died_before_submitting_gets_a_new_attempt_that_costs_no_try(
+    submit: Submit, run: Run, sandbox: SandboxServer
+) -> None:
+    job = submit()
+    claim()
+    expire_lease(job)
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (JobStatus.QUEUED, 0)
+    assert job.attempts.get().status == AttemptStatus.LOST
+    run()
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    assert prompts_seen_by(sandbox) == [str(job.attempts.get(number=2).pk)]
+
+
+def test_a_job_that_kills_every_runner_ends_at_last(submit: Submit, run: Run) -> None:
+    job = submit()
+
+    for _ in range(30):
+        if scheduler.claim_next() is Idle.NOTHING_DUE:
+            break
+        expire_lease(job)
+        run()
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.FAILED
+    assert ledger_of(job) == [("charge", -job.price), ("refund", job.price)]
+
+
+def test_a_runner_that_was_too_slow_changes_nothing(submit: Submit, run: Run, sample_photo: bytes) -> None:
+    job = submit()
+    slow = claim()
+    AttemptRun(slow).submit()
+    expire_lease(job)
+    run()
+    before = Job.objects.values().get(pk=job.pk)
+    files = result_files()
+
+    with pytest.raises(StaleState):
+        settle_success(lease=slow.lease, attempt=slow.attempt, result=strip_result(sample_photo))
+    with pytest.raises(StaleState):
+        scheduler.renew(slow.lease, now=timezone.now())
+    runner.leave(slow.attempt)
+
+    assert Job.objects.values().get(pk=job.pk) == before
+    assert result_files() == files
+    assert job.images.filter(role=JobImage.Role.RESULT).count() == 1
+
+
+def test_a_worker_that_stops_hands_its_job_on_at_once(
+    submit: Submit,
+    run: Run,
+    in_background: Callable[[], threading.Thread],
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = submit()
+    sandbox.control(seconds_per_step=0.5)
+    worker = in_background()
+    wait_until(lambda: Attempt.objects.filter(executing_at__isnull=False).exists())
+
+    stopping = threading.Event()
+    stopping.set()
+    with monkeypatch.context() as patch:
+        patch.setattr(attempts, "stopping", stopping)
+        worker.join(10)
+        assert not worker.is_alive()
+    job.refresh_from_db()
+    assert job.status == JobStatus.RUNNING
+    assert job.lease_until <= timezone.now()
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.attempts.count(), job.failures) == (JobStatus.SUCCEEDED, 1, 0)
+
+
+def test_a_result_that_is_no_picture_is_not_delivered(
+    submit: Submit, run: Run, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs.comfy.client import ComfyClient
+
+    job = submit()
+    # No server serves half a file on demand: the one fault here that has to be made in our own process.
+    monkeypatch.setattr(ComfyClient, "view", lambda *args, **options: b"\x89PNG\r\n\x1a\nhalf a pic")
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
+    assert job.attempts.get().error_code == "execution_failed"
+    assert result_files() == []
+
+
+def test_pictures_lie_in_the_storage_under_names_nobody_can_guess(submit: Submit, run: Run) -> None:
+    job = submit()
+    run()
+
+    names = [image.file.name for image in job.images.all()]
+    assert len(names) == 2
+    assert all(default_storage.exists(name) for name in names)
+    assert all(len(name.rpartition("/")[2].partition(".")[0]) == 32 for name in names)

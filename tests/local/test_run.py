@@ -1,0 +1,147 @@
+"""`python -m qwenedit.local`: the whole system, as real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from qwenedit.local.machine import HOST, port_is_free
+from tests.local.system import PROJECT_ROOT, READY, LocalRun, unused_port
+
+pytestmark = pytest.mark.processes
+Start = Callable[..., LocalRun]
+
+
+def edit(run: LocalRun) -> subprocess.CompletedProcess[str]:
+    """Make one more edit through the REST API of a running system."""
+    return subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "qwenedit.local.demo",
+                f"--site=http://{HOST}:{run.port}",
+                "--timeout=60",
+            ),
+            *(f"--photo={PROJECT_ROOT / 'qwenedit/samples/astronaut.png'}", f"--save-in={run.folder}"),
+        ],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "VAR_DIR": str(run.folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_once_edits_the_sample_photo_ends_with_success_and_leaves_no_process(start: Start) -> None:
+    run = start("--once")
+    assert run.ends(120) == 0, run.output
+    [result] = (run.folder / "demo").glob("edit-*.png")
+    assert str(result) in run.output
+    with Image.open(result) as picture, Image.open(PROJECT_ROOT / "qwenedit/samples/astronaut.png") as photo:
+        picture.load()
+        assert picture.width / picture.height == pytest.approx(photo.width / photo.height, rel=0.02)
+    assert run.traces() == []
+
+
+def test_a_second_and_a_third_run_in_the_same_folder_succeed_too(start: Start) -> None:
+    for _ in range(3):
+        run = start("--once")
+        assert run.ends(120) == 0, run.output
+    assert len(list((run.folder / "demo").glob("edit-*.png"))) == 3
+
+
+def test_it_stays_up_until_ctrl_c_which_ends_everything_with_success(start: Start) -> None:
+    run = start()
+    run.says(READY)
+    assert f"http://{HOST}:{run.port}/api/docs/" in run.output
+    assert run.stop(signal.SIGINT) == 0
+    assert run.traces() == []
+    assert port_is_free(run.port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_end_everything_too_even_in_the_middle_of_the_start(
+    start: Start, number: signal.Signals
+) -> None:
+    run = start()
+    run.says("prepare")
+    assert run.stop(number) == 130
+    assert run.traces() == []
+
+
+def test_a_worker_and_a_valkey_killed_hard_are_replaced_and_the_next_edit_succeeds(start: Start) -> None:
+    run = start()
+    run.says(READY)
+    run.child("celery_worker worker").kill()
+    run.says("worker was ended by signal 9; it starts again")
+    run.says("ready.", times=2, timeout=20)
+    [valkey] = run.valkeys()
+    valkey.kill()
+    run.says("Valkey was gone; it has been started again", timeout=20)
+    done = edit(run)
+    assert done.returncode == 0, done.stdout + done.stderr + run.output
+    assert run.stop(signal.SIGTERM) == 0
+    assert run.traces() == []
+
+
+def test_a_second_start_says_where_the_first_one_runs(start: Start) -> None:
+    first = start()
+    first.says("prepare")
+    second = start()
+    assert second.ends() == 1
+    assert f"already running at http://{HOST}:{first.port} (pid {first.process.pid})" in second.output
+    assert first.process.poll() is None
+
+
+def test_after_a_hard_kill_of_the_runner_the_next_start_succeeds_and_ends_clean(start: Start) -> None:
+    killed = start()
+    killed.says(READY)
+    killed.process.kill()
+    killed.ends()
+    following = start("--once")
+    assert following.ends(120) == 0, following.output
+    assert following.traces() == []
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(start: Start) -> None:
+    first = start()
+    first.says("ready  ")
+    other = LocalRun(first.folder / "other", PORT=str(first.port))
+    try:
+        assert other.ends() == 1
+        assert f"Port {first.port} is in use" in other.output
+        assert other.traces() == []
+    finally:
+        other.clean_up()
+
+
+def test_a_reader_that_goes_away_ends_the_run(folder: Path) -> None:
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qwenedit.local"],
+        cwd=PROJECT_ROOT,
+        stdout=writing,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "VAR_DIR": str(folder), "COMFYUI_URL": "", "PORT": str(unused_port())},
+        start_new_session=True,
+    )
+    os.close(writing)
+    assert os.read(reading, 1)
+    os.close(reading)
+    assert process.wait(60) == 130
+
+
+def test_while_comfyui_does_not_answer_it_says_so_and_hides_the_credentials(start: Start) -> None:
+    run = start(COMFYUI_URL=f"http://user:hunter2@{HOST}:{unused_port()}")
+    run.says("waiting for the GPU")
+    run.says(READY)
+    assert "hunter2" not in run.output
+    assert run.stop() == 0
+    assert run.traces() == []
