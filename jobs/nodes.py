@@ -13,9 +13,10 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import structlog
+from celery.signals import worker_init
 from django.conf import settings
 from django.core.cache import cache
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -107,6 +108,15 @@ def sync_nodes(urls: Sequence[str]) -> list[Node]:
             if not created and node.from_environment and not node.is_enabled:
                 Node.objects.filter(pk=node.pk).update(is_enabled=True)
     return list(Node.objects.in_service())
+
+
+@worker_init.connect
+def follow_environment(**_signal: object) -> None:
+    """Bring the rows up to date when a worker starts, for installations that start it by itself."""
+    try:
+        sync_nodes(configured_urls())
+    except DatabaseError as error:
+        logger.warning("Nodes not brought up to date", reason=str(error))
 
 
 def configured_urls() -> list[str]:

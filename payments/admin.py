@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from payments.models import LedgerEntry
-from qwenedit.admin import ModelAdmin, ReadOnlyMixin, Tone, badge, display, matching_number
+from qwenedit.admin import ModelAdmin, ReadOnlyMixin, Tone, badge, display, exactly, matching_number
 
 
 @admin.register(LedgerEntry)
@@ -21,13 +21,13 @@ class LedgerEntryAdmin(ReadOnlyMixin, ModelAdmin):
     """Entries as they were posted: the database would refuse any other use."""
 
     actions = None
-    list_display = ["id", "user", "points", "balance_after", "kind", "cause", "description", "created_at"]
+    list_display = ["id", "user", "points", "balance_after", "kind", "cause", "description", "posted"]
     list_filter = ["kind", "created_at"]
     list_select_related = ["user"]
     sortable_by = ["id"]
     search_fields = ["key", "user__username"]
     search_help_text = _("User name, user id, Telegram id, or the beginning of a cause such as job:17")
-    fields = ["id", "user", "points", "balance_after", "kind", "cause", "description", "created_at"]
+    fields = ["id", "user", "points", "balance_after", "kind", "cause", "description", "posted"]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[LedgerEntry], search_term: str
@@ -54,3 +54,8 @@ class LedgerEntryAdmin(ReadOnlyMixin, ModelAdmin):
         return format_html(
             '<a class="qe-link" href="{}">{}</a>', reverse("admin:jobs_job_change", args=[number]), entry.key
         )
+
+    @display(description=_("created"))
+    def posted(self, entry: LedgerEntry) -> SafeString | None:
+        """When the entry was made."""
+        return exactly(entry.created_at)

@@ -47,13 +47,13 @@ def names(connection: BaseDatabaseWrapper) -> list[str]:
 def statements(connection: BaseDatabaseWrapper) -> list[str]:
     """Return the SQL that creates the triggers where they are missing."""
     if connection.vendor == "sqlite":
+        taken = f"EXISTS (SELECT 1 FROM {TABLE} WHERE id = NEW.id OR key = NEW.key)"  # noqa: S608
         refuse = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
         return [
             f"CREATE TRIGGER IF NOT EXISTS {NO_UPDATE} BEFORE UPDATE ON {TABLE} {refuse}",
             f"CREATE TRIGGER IF NOT EXISTS {NO_DELETE} BEFORE DELETE ON {TABLE} {refuse}",
             # INSERT OR REPLACE deletes without asking the trigger of DELETE.
-            f"CREATE TRIGGER IF NOT EXISTS {NO_REPLACE} BEFORE INSERT ON {TABLE} "
-            f"WHEN EXISTS (SELECT 1 FROM {TABLE} WHERE id = NEW.id OR key = NEW.key) {refuse}",
+            f"CREATE TRIGGER IF NOT EXISTS {NO_REPLACE} BEFORE INSERT ON {TABLE} WHEN {taken} {refuse}",
         ]
     return [
         f"CREATE OR REPLACE FUNCTION {TABLE}_refuse() RETURNS trigger LANGUAGE plpgsql AS "

@@ -7,7 +7,7 @@ django-unfold, and on Django's own admin where unfold is not in INSTALLED_APPS. 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,7 +20,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -29,7 +29,7 @@ from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING or not apps.is_installed("unfold"):
     from django.contrib.admin import ModelAdmin as ThemeModelAdmin
-    from django.contrib.admin import TabularInline as TabularInline
+    from django.contrib.admin import TabularInline as ThemeTabularInline
     from django.contrib.admin.widgets import AdminFileWidget as ImageInput
     from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
     from django.contrib.auth.forms import AdminPasswordChangeForm as AdminPasswordChangeForm
@@ -41,7 +41,7 @@ if TYPE_CHECKING or not apps.is_installed("unfold"):
     theme_action: Any = None
 else:
     from unfold.admin import ModelAdmin as ThemeModelAdmin
-    from unfold.admin import TabularInline
+    from unfold.admin import TabularInline as ThemeTabularInline
     from unfold.decorators import action as theme_action
     from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxSelectMultiple
@@ -66,7 +66,9 @@ __all__ = [
     "badge",
     "clipped",
     "display",
+    "exactly",
     "matching_number",
+    "unbroken",
 ]
 
 MOST_COUNTED: Final = 10_000
@@ -105,14 +107,27 @@ def badge(text: Any, tone: Tone = Tone.PLAIN) -> SafeString:
     return format_html('<span class="qe-badge qe-{}">{}</span>', tone.value, text)
 
 
+def exactly(moment: datetime | None) -> SafeString | None:
+    """Return a moment to the second."""
+    return unbroken(_iso(moment)) if moment else None
+
+
 def ago(moment: datetime | None) -> SafeString | None:
     """Return how long ago a moment was; the moment itself shows on hover."""
     if moment is None:
         return None
-    exact = formats.date_format(timezone.localtime(moment), "Y-m-d H:i:s")
-    age = timezone.now() - moment
-    text = _("just now") if age.total_seconds() < 60 else _("%s ago") % timesince(moment, depth=1)
-    return format_html('<span class="qe-nowrap" title="{}">{}</span>', exact, text)
+    recent = timezone.now() - moment < timedelta(minutes=1)
+    text = _("just now") if recent else _("%s ago") % timesince(moment, depth=1)
+    return format_html('<span title="{}">{}</span>', _iso(moment), unbroken(text))
+
+
+def _iso(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
+
+
+def unbroken(text: Any) -> SafeString:
+    """Return a text that stays on one line."""
+    return format_html('<span class="qe-nowrap">{}</span>', text)
 
 
 def clipped(text: str) -> SafeString | None:
@@ -124,7 +139,7 @@ def matching_number(term: str, *fields: str) -> Q:
     """Return the condition that one of `fields` is the number in `term`; no row matches where it is none."""
     number = term.strip().removeprefix("#")
     condition = Q(pk__in=[])
-    if number.isascii() and number.isdecimal():
+    if number.isascii() and number.isdecimal() and int(number) < 2**63:
         for field in fields:
             condition |= Q(**{field: int(number)})
     return condition
@@ -158,6 +173,14 @@ class ReadOnlyMixin:
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Refuse."""
         return False
+
+
+class TabularInline(ThemeTabularInline):
+    """A table of related rows, without the line above each row that repeats its name."""
+
+    show_title = False
+    if not hasattr(ThemeTabularInline, "show_title"):
+        hide_title = True  # what earlier releases of unfold call it; later ones warn of it
 
 
 class ReasonForm(forms.Form):

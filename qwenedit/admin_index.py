@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from jobs import reports
-from jobs.admin.jobs import spoken
+from jobs.admin.attempts import spoken
 from jobs.admin.nodes import health_badge
 from jobs.states import JobStatus
 

@@ -4,6 +4,7 @@ A job that a factory builds is charged, and refunded where its status says so; `
 in any state without a runner having been there.
 """
 
+import uuid
 from typing import Any
 
 import factory
@@ -95,7 +96,7 @@ class JobFactory(DjangoModelFactory[Job]):
         now = timezone.now()
         status = fields.get("status", JobStatus.QUEUED)
         if status == JobStatus.RUNNING:
-            fields.setdefault("lease_token", factory.Faker._get_faker().uuid4(cast_to=None))
+            fields.setdefault("lease_token", uuid.uuid4())
             fields.setdefault("lease_until", now + settings.JOB_LEASE)
         if status != JobStatus.QUEUED:
             fields.setdefault("started_at", now)

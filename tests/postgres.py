@@ -127,7 +127,7 @@ class PostgresServer:
         while process.poll() is None:
             try:
                 with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
-                    connection.execute(f"CREATE DATABASE {DATABASE}")  # type: ignore[arg-type]
+                    connection.execute(f"CREATE DATABASE {DATABASE}")
                 return True
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:

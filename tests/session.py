@@ -68,11 +68,12 @@ def _forget_earlier_settings() -> None:
     from django.utils.functional import empty
 
     settings._wrapped = empty
-    for alias in connections:
-        if hasattr(connections._connections, alias):
-            del connections[alias]
-    connections._settings = None
-    del connections.settings
+    handler: Any = connections
+    for alias in handler:
+        if hasattr(handler._connections, alias):
+            del handler[alias]
+    handler._settings = None
+    del handler.settings
 
 
 def end_on_sigterm() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import RelatedFieldListFilter
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
@@ -32,6 +33,19 @@ from qwenedit.lib.images import MAX_UPLOAD_BYTES, normalise_upload
 SAMPLES = ("before", "after")
 
 
+def shelf_path(category: Category) -> str:
+    """Return a category's title after those of the categories around it."""
+    return f"{shelf_path(category.parent)} › {category}" if category.parent else str(category)
+
+
+class ShelfFilter(RelatedFieldListFilter):
+    """One category, offered by its whole path."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
+        """Offer every category."""
+        return [(row.pk, shelf_path(row)) for row in Category.objects.select_related("parent__parent")]
+
+
 class CatalogueAdmin(ModelAdmin):
     """What categories and presets share: the mark of the staff's hand, and the way back to the files."""
 
@@ -47,6 +61,13 @@ class CatalogueAdmin(ModelAdmin):
         """Refuse rows that follow the files: the next load would bring them back."""
         from_files = isinstance(obj, (Category, Preset)) and not obj.is_customised
         return super().has_delete_permission(request, obj) and not from_files
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer categories by their whole path: several are called Short."""
+        kwargs["queryset"] = Category.objects.select_related("parent__parent")
+        field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        field.label_from_instance = shelf_path
+        return field
 
     @display(description=_("origin"), ordering="is_customised")
     def origin(self, row: Category | Preset) -> SafeString:
@@ -98,9 +119,10 @@ class CategoryAdmin(CatalogueAdmin):
     """The shelves of the catalogue."""
 
     form = CategoryForm
-    list_display = ["title_en", "title_ru", "icon", "parent", "presets_here", "sort_order", "slug", "origin"]
-    list_filter = ["is_customised", "parent"]
-    list_select_related = ["parent"]
+    list_display = ["title_en", "title_ru", "icon", "shelf", "presets_here", "sort_order", "slug", "origin"]
+    list_filter = ["is_customised", ("parent", ShelfFilter)]
+    list_select_related = ["parent__parent"]
+    ordering = ["id"]
     search_fields = ["slug", "title_en", "title_ru"]
     fields = ["title_en", "title_ru", "icon", "parent", "sort_order", "slug", "origin"]
     readonly_fields = ["origin"]
@@ -109,6 +131,11 @@ class CategoryAdmin(CatalogueAdmin):
         """Count the presets of each category."""
         categories: QuerySet[Category] = super().get_queryset(request)
         return categories.annotate(presets_count=Count("presets"))
+
+    @display(description=_("stands in"), ordering="parent")
+    def shelf(self, category: Category) -> str | None:
+        """The categories around it."""
+        return shelf_path(category.parent) if category.parent else None
 
     @display(description=_("presets"), ordering="presets_count")
     def presets_here(self, category: Category) -> SafeString:
@@ -161,12 +188,12 @@ class PresetAdmin(CatalogueAdmin):
     """Ready-made wishes."""
 
     form = PresetForm
-    list_display = ["title_en", "samples", "icon", "category", "photos", "cost", "is_active", "origin"]
+    list_display = ["title_en", "samples", "icon", "shelf", "photos", "cost", "is_active", "origin"]
     list_editable = ["is_active"]
-    list_filter = ["is_active", "photos", "is_customised", "category"]
-    list_select_related = ["category"]
+    list_filter = ["is_active", "photos", "is_customised", ("category", ShelfFilter)]
+    list_select_related = ["category__parent__parent"]
+    ordering = ["category_id", "sort_order", "id"]
     search_fields = ["slug", "title_en", "title_ru", "prompt"]
-    autocomplete_fields = ["category"]
     fields = [
         "title_en",
         "title_ru",
@@ -218,7 +245,7 @@ class PresetAdmin(CatalogueAdmin):
         transaction.on_commit(lambda: pictures.delete_files(replaced))
 
     @display(description=_("samples"))
-    def samples(self, preset: Preset) -> SafeString:
+    def samples(self, preset: Preset) -> SafeString | None:
         """Before and after, small."""
         stored = [side for side in SAMPLES if getattr(preset, f"sample_{side}")]
         images = format_html_join(
@@ -226,7 +253,12 @@ class PresetAdmin(CatalogueAdmin):
             '<a href="{}" target="_blank"><img class="qe-sample" loading="lazy" alt="{}" src="{}"></a>',
             ((sample_url(preset, side, "full"), side, sample_url(preset, side, "small")) for side in stored),
         )
-        return format_html('<span class="qe-samples">{}</span>', images) if stored else badge(_("none"))
+        return format_html('<span class="qe-samples">{}</span>', images) if stored else None
+
+    @display(description=_("category"), ordering="category_id")
+    def shelf(self, preset: Preset) -> str:
+        """Where the preset stands."""
+        return shelf_path(preset.category)
 
     @display(description=_("price, points"), ordering="price")
     def cost(self, preset: Preset) -> int:

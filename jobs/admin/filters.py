@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -47,7 +48,10 @@ class NodeFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
         """Keep the edits with an attempt there; each once, however many it had."""
-        value = self.value() or ""
-        if not value.isdecimal():
+        if not self.value():
             return queryset
-        return queryset.filter(Exists(Attempt.objects.filter(job=OuterRef("pk"), node=int(value))))
+        try:
+            node = Node.objects.get(pk=self.value())
+        except (Node.DoesNotExist, ValueError) as error:
+            raise IncorrectLookupParameters from error
+        return queryset.filter(Exists(Attempt.objects.filter(job=OuterRef("pk"), node=node)))

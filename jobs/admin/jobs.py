@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -20,21 +19,22 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from jobs import services
+from jobs.admin.attempts import AttemptInline, between
 from jobs.admin.filters import ErrorCodeFilter, NodeFilter
 from jobs.admin.pictures import picture_response
 from jobs.models import Attempt, Job, JobImage, JobQuerySet
-from jobs.states import ACTIVE, AttemptStatus, JobStatus
+from jobs.states import ACTIVE, JobStatus
 from payments.models import LedgerEntry
 from qwenedit.admin import (
     ModelAdmin,
     ReadOnlyMixin,
-    TabularInline,
     Tone,
     action,
     ago,
     badge,
     clipped,
     display,
+    exactly,
     matching_number,
 )
 
@@ -45,81 +45,6 @@ JOB_TONES = {
     JobStatus.FAILED: Tone.BAD,
     JobStatus.CANCELLED: Tone.PLAIN,
 }
-ATTEMPT_TONES = {
-    AttemptStatus.ACTIVE: Tone.BUSY,
-    AttemptStatus.SUCCEEDED: Tone.GOOD,
-    AttemptStatus.FAILED: Tone.BAD,
-    AttemptStatus.CANCELLED: Tone.PLAIN,
-    AttemptStatus.LOST: Tone.WARNING,
-}
-
-
-def spoken(duration: timedelta | None) -> str | None:
-    """Return a duration as people say it: 4.2 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
-    if duration is None:
-        return None
-    seconds = max(0.0, duration.total_seconds())
-    if seconds < 60:
-        return _("%(seconds).1f s") % {"seconds": seconds}
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
-    return _("%(days)d d %(hours)d h") % {"days": hours // 24, "hours": hours % 24}
-
-
-class AttemptInline(ReadOnlyMixin, TabularInline):
-    """What was tried on which node, with the reason for the operator."""
-
-    model = Attempt
-    extra = 0
-    fields = readonly_fields = (
-        "number",
-        "node",
-        "state",
-        "created_at",
-        "submitted_at",
-        "executing_at",
-        "finished_at",
-        "took",
-        "error",
-        "prompt_id",
-    )
-
-    def has_view_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        """Show attempts to whoever may see the edit."""
-        return request.user.has_perm("jobs.view_job") or request.user.has_perm("jobs.change_job")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
-        """Fetch the nodes along."""
-        return super().get_queryset(request).select_related("node")
-
-    @display(description=_("status"))
-    def state(self, attempt: Attempt) -> SafeString:
-        """Status as a badge."""
-        status = AttemptStatus(attempt.status)
-        return badge(status.label, ATTEMPT_TONES[status])
-
-    @display(description=_("took"))
-    def took(self, attempt: Attempt) -> str | None:
-        """Time from the attempt's start to its end."""
-        return spoken(attempt.finished_at - attempt.created_at) if attempt.finished_at else None
-
-    @display(description=_("error"))
-    def error(self, attempt: Attempt) -> SafeString | None:
-        """Code, and what the operator should know."""
-        if not attempt.error_code:
-            return None
-        return format_html(
-            '<b>{}</b><span class="qe-wrap">{}</span>', attempt.error_code, attempt.error_detail
-        )
-
-    @display(description=_("prompt_id"))
-    def prompt_id(self, attempt: Attempt) -> SafeString:
-        """What the node calls the attempt."""
-        return format_html('<span class="qe-code qe-nowrap">{}</span>', attempt.pk)
 
 
 @admin.register(Job)
@@ -149,7 +74,7 @@ class JobAdmin(ReadOnlyMixin, ModelAdmin):
         (None, {"fields": ["state", "user", "preset", "prompt", "pictures", "points", "shown_error"]}),
         (
             _("Times"),
-            {"fields": ["created_at", "started_at", "finished_at", "duration"]},
+            {"fields": ["submitted", "started", "finished", "duration"]},
         ),
         (
             _("Run"),
@@ -159,7 +84,6 @@ class JobAdmin(ReadOnlyMixin, ModelAdmin):
                     "priority",
                     "progress",
                     "failures",
-                    "waiting_for_gpu",
                     "next_attempt_at",
                     "lease_until",
                 ]
@@ -240,11 +164,25 @@ class JobAdmin(ReadOnlyMixin, ModelAdmin):
         """Age of the edit."""
         return ago(job.created_at)
 
+    @display(description=_("created"))
+    def submitted(self, job: Job) -> SafeString | None:
+        """When the edit was submitted, to the second."""
+        return exactly(job.created_at)
+
+    @display(description=_("started"))
+    def started(self, job: Job) -> SafeString | None:
+        """When the first attempt began, to the second."""
+        return exactly(job.started_at)
+
+    @display(description=_("finished"))
+    def finished(self, job: Job) -> SafeString | None:
+        """When the edit ended, to the second."""
+        return exactly(job.finished_at)
+
     @display(description=_("duration"))
-    def duration(self, job: Job) -> SafeString:
+    def duration(self, job: Job) -> SafeString | None:
         """From submission to the end, or until now."""
-        spent = (job.finished_at or timezone.now()) - job.created_at
-        return format_html('<span class="qe-nowrap">{}</span>', spoken(spent))
+        return between(job.created_at, job.finished_at or timezone.now())
 
     @display(description=_("error"))
     def shown_error(self, job: Job) -> SafeString | None:

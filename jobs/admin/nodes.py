@@ -25,7 +25,18 @@ from django.utils.translation import ngettext
 from jobs import nodes
 from jobs.comfy.address import Address
 from jobs.models import Node, NodeQuerySet
-from qwenedit.admin import ModelAdmin, PasswordInput, TextInput, Tone, action, ago, badge, clipped, display
+from qwenedit.admin import (
+    ModelAdmin,
+    PasswordInput,
+    TextInput,
+    Tone,
+    action,
+    ago,
+    badge,
+    clipped,
+    display,
+    unbroken,
+)
 
 LONGEST_URL = 500
 ADDRESS = ["address", "user", "password"]
@@ -139,12 +150,11 @@ class NodeAdmin(ModelAdmin):
         "name",
         "shown_url",
         "health",
+        "answered",
         "service",
         "load",
         "queue",
-        "memory",
         "server",
-        "answered",
     ]
     list_filter = ["is_enabled", "is_draining", "is_healthy", "from_environment"]
     sortable_by = ["name"]
@@ -153,7 +163,7 @@ class NodeAdmin(ModelAdmin):
     actions_detail = ["check_this"]
     said = ["health", "answered", "checked_at", "problem", "stalled_since", "load", "queue_length"]
     told = ["version", "device", "memory"]
-    readonly_fields = ["shown_url", "from_environment", "created_at", *said, *told]
+    readonly_fields = ["shown_url", "origin", "created_at", *said, *told]
 
     def get_queryset(self, request: HttpRequest) -> NodeQuerySet:
         """Count what is on each node now."""
@@ -167,7 +177,7 @@ class NodeAdmin(ModelAdmin):
         return [
             (None, {"fields": ["name", *address, "is_enabled", "is_draining"]}),
             (_("Health"), {"fields": self.said}),
-            (_("Server"), {"fields": [*self.told, "from_environment", "created_at"]}),
+            (_("Server"), {"fields": [*self.told, "origin", "created_at"]}),
         ]
 
     def get_form(self, request: HttpRequest, obj: Node | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -188,7 +198,7 @@ class NodeAdmin(ModelAdmin):
     @display(description=_("address"))
     def shown_url(self, node: Node) -> SafeString:
         """Address without credentials."""
-        return format_html('<span class="qe-nowrap">{}</span>', node.shown_url)
+        return unbroken(node.shown_url)
 
     @display(description=_("health"))
     def health(self, node: Node) -> SafeString:
@@ -221,12 +231,21 @@ class NodeAdmin(ModelAdmin):
             "free": filesizeformat(node.vram_free),
             "total": filesizeformat(node.vram_total),
         }
-        return format_html('<span class="qe-nowrap">{}</span>', text)
+        return unbroken(text)
 
     @display(description=_("server"))
     def server(self, node: Node) -> SafeString | None:
-        """Version and device."""
-        return clipped(" · ".join(filter(None, [node.version, node.device])))
+        """Version, device and memory."""
+        device = clipped(" · ".join(filter(None, [node.version, node.device])))
+        memory = self.memory(node)
+        if memory is None:
+            return device
+        return format_html("{}<br>{} {}", device or "", _("VRAM free:"), memory)
+
+    @display(description=_("origin"))
+    def origin(self, node: Node) -> Any:
+        """Where the row came from."""
+        return "COMFYUI_URL" if node.from_environment else _("added here")
 
     @display(description=_("last answered"), ordering="healthy_at")
     def answered(self, node: Node) -> SafeString | None:

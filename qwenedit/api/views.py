@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
 import structlog
 from django.db.models import Prefetch, QuerySet
@@ -83,13 +85,30 @@ class LedgerView(ApiView, ListAPIView[LedgerEntry]):
 
 @extend_schema(summary="The catalogue")
 class PresetsView(ApiView, ListAPIView[Category]):
-    """All categories, parents before children, with the presets on offer."""
+    """All categories, each followed by those inside it, with the presets on offer."""
 
     serializer_class = CategorySerializer
     pagination_class = None
     queryset = Category.objects.select_related("parent").prefetch_related(
         Prefetch("presets", Preset.objects.on_offer().order_by("sort_order", "id"), to_attr="on_offer")
     )
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Answer with the whole tree, shelf by shelf."""
+        return Response(self.get_serializer(_depth_first(self.get_queryset()), many=True).data)
+
+
+def _depth_first(categories: Iterable[Category]) -> list[Category]:
+    children: dict[int | None, list[Category]] = defaultdict(list)
+    for category in categories:
+        children[category.parent_id].append(category)
+
+    def walk(parent: int | None) -> Iterator[Category]:
+        for category in children[parent]:
+            yield category
+            yield from walk(category.pk)
+
+    return list(walk(None))
 
 
 @extend_schema_view(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import sys
 import time
@@ -43,11 +44,18 @@ class Console:
             return
         label = f"{name:<{NAME_WIDTH}} |"
         if self._colour:
-            label = f"\033[{COLOURS.get(name, 37)}m{label}\033[0m"
+            label = f"\033[{COLOURS.get(name, 0)}m{label}\033[0m"
         try:
             sys.stdout.buffer.write(label.encode() + b" " + line + b"\n")
             sys.stdout.buffer.flush()
-        except OSError:  # the terminal or the pipe is gone: nobody is left to watch
+        except OSError:
+            self.closed.set()
+
+    def notice_hangup(self) -> None:
+        """Set `closed` if the terminal or the pipe is gone: a session's end is not signalled to all in it."""
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if poll.poll(0):
             self.closed.set()
 
     async def pump(self, name: str, descriptor: int) -> None:

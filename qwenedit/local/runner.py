@@ -27,9 +27,9 @@ from qwenedit.local.processes import Child, Console
 from qwenedit.local.specs import ProcessSpec, system
 
 COMFYUI_SANDBOX_PORT = 8189  # beside the real one's 8188; the same at every start, so the node stays the same
-VALKEY_CHECK = 1.0
+WATCH_EVERY = 1.0
 DEMO_MARGIN = 60
-TELL_ADDRESSES_AFTER = 15.0
+TELL_ADDRESSES_AFTER = 10.0
 
 SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -85,7 +85,8 @@ class Runner:
     async def _live(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._on_signal)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup is obeyed
+                loop.add_signal_handler(number, self._on_signal)
         work = asyncio.create_task(self._work())
         ends = [asyncio.create_task(event.wait()) for event in (self._stop, self._console.closed)]
         try:
@@ -120,7 +121,7 @@ class Runner:
             MARK: str(self._lock.path),
         }
         await asyncio.to_thread(embedded.ensure)
-        self._tasks.append(asyncio.create_task(self._watch_valkey()))
+        self._tasks.append(asyncio.create_task(self._watch()))
 
         specs = system(
             port=places.port, comfyui_sandbox_port=places.comfyui_sandbox_port, folder=self._folder
@@ -154,9 +155,11 @@ class Runner:
         self._children.remove(child)
         return code
 
-    async def _watch_valkey(self) -> None:
+    async def _watch(self) -> None:
+        """Look after what belongs to no child: Valkey, and whoever reads the output."""
         while True:
-            await asyncio.sleep(VALKEY_CHECK)
+            await asyncio.sleep(WATCH_EVERY)
+            self._console.notice_hangup()
             try:
                 if await asyncio.to_thread(embedded.ensure):
                     self._console.say("Valkey was gone; it has been started again")

@@ -1,6 +1,7 @@
 """`python -m qwenedit.local`: the whole system, as real processes."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -50,11 +51,11 @@ def test_once_edits_the_sample_photo_ends_with_success_and_leaves_no_process(sta
     assert run.traces() == []
 
 
-def test_a_second_and_a_third_run_in_the_same_folder_succeed_too(start: Start) -> None:
-    for _ in range(3):
+def test_a_second_run_in_the_same_folder_succeeds_too(start: Start) -> None:
+    for count in (1, 2):
         run = start("--once")
         assert run.ends(120) == 0, run.output
-    assert len(list((run.folder / "demo").glob("edit-*.png"))) == 3
+        assert len(list((run.folder / "demo").glob("edit-*.png"))) == count
 
 
 def test_it_stays_up_until_ctrl_c_which_ends_everything_with_success(start: Start) -> None:
@@ -112,7 +113,7 @@ def test_after_a_hard_kill_of_the_runner_the_next_start_succeeds_and_ends_clean(
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(start: Start) -> None:
     first = start()
-    first.says("ready  ")
+    first.says("/readyz")
     other = LocalRun(first.folder / "other", PORT=str(first.port))
     try:
         assert other.ends() == 1
@@ -122,20 +123,22 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(start: Start) -> Non
         other.clean_up()
 
 
-def test_a_reader_that_goes_away_ends_the_run(folder: Path) -> None:
-    reading, writing = os.pipe()
+def test_a_terminal_that_is_closed_ends_the_run(folder: Path) -> None:
+    controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "qwenedit.local"],
         cwd=PROJECT_ROOT,
-        stdout=writing,
-        stderr=subprocess.STDOUT,
+        stdout=terminal,
+        stderr=terminal,
         env={**os.environ, "VAR_DIR": str(folder), "COMFYUI_URL": "", "PORT": str(unused_port())},
         start_new_session=True,
     )
-    os.close(writing)
-    assert os.read(reading, 1)
-    os.close(reading)
-    assert process.wait(60) == 130
+    os.close(terminal)
+    seen = b""
+    while READY.encode() not in seen:
+        seen += os.read(controller, 65536)
+    os.close(controller)  # no signal comes: it is not the terminal that controls that session
+    assert process.wait(30) == 0
 
 
 def test_while_comfyui_does_not_answer_it_says_so_and_hides_the_credentials(start: Start) -> None:

@@ -1,0 +1,118 @@
+"""Staff, their browsers, and a database in which no table of the admin is empty."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+
+from jobs import pictures
+from jobs.models import Job, JobImage, Node, Preset
+from jobs.states import AttemptStatus, JobStatus
+from qwenedit.lib.images import normalise_upload
+from qwenedit.users.models import User
+from qwenedit.users.services import create_api_key
+from tests.factories import (
+    AttemptFactory,
+    CategoryFactory,
+    JobFactory,
+    NodeFactory,
+    PresetFactory,
+    UserFactory,
+    give_points,
+)
+
+SECRET = "hunter2-secret"
+
+
+def browser(user: User) -> Client:
+    """Return a browser in which `user` is signed in."""
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def root(db: None) -> User:
+    """A superuser."""
+    return UserFactory.create(username="root", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def boss(root: User) -> Client:
+    """The superuser's browser."""
+    return browser(root)
+
+
+@pytest.fixture
+def staff(db: None) -> Callable[..., Client]:
+    """Hire somebody with the permissions named, such as `view_job`, and return their browser."""
+
+    def hire(*codenames: str) -> Client:
+        user = UserFactory.create(is_staff=True)
+        permissions = list(Permission.objects.filter(codename__in=codenames))
+        assert len(permissions) == len(codenames)
+        user.user_permissions.set(permissions)
+        return browser(user)
+
+    return hire
+
+
+@pytest.fixture
+def photo(sample_photo: bytes) -> bytes:
+    """A small real picture, as it is stored."""
+    return normalise_upload(sample_photo, max_bytes=len(sample_photo)).data
+
+
+@pytest.fixture
+def furnish(db: None, photo: bytes) -> Callable[[], Job]:
+    """Put at least one more row into every table that the admin shows; return a job with pictures."""
+
+    def fill() -> Job:
+        user = UserFactory.create(first_name="Dora", last_name="Ford", email="dora@example.org")
+        give_points(user, 1_000)
+        create_api_key(user=user, name="shop")
+        number = User.objects.count()
+        Group.objects.create(name=f"support {number}")
+        shelf = CategoryFactory.create(parent=CategoryFactory.create())
+        preset = PresetFactory.create(category=shelf, icon="🎨")
+        node = NodeFactory.create(
+            url=f"http://keeper:{SECRET}@gpu-{number}.example:8188",
+            is_healthy=False,
+            problem=f"GET http://gpu-{number}.example:8188/system_stats: refused",
+            version="0.33.1",
+            device="cuda:0",
+            vram_total=24 << 30,
+            vram_free=3 << 30,
+        )
+        for status in JobStatus:
+            JobFactory.create(user=user, status=status)
+        job = JobFactory.create(
+            user=user, preset=preset, status=JobStatus.FAILED, error_code="out_of_memory", prompt="night <b>"
+        )
+        AttemptFactory.create(
+            job=job,
+            node=node,
+            status=AttemptStatus.FAILED,
+            error_code="out_of_memory",
+            error_detail="Allocation <on> device",
+        )
+        picture = normalise_upload(photo, max_bytes=len(photo))
+        name = pictures.store(JobImage.Role.INPUT, picture, now=job.created_at)
+        pictures.rows(job, JobImage.Role.INPUT, [picture], [name])
+        Preset.objects.filter(pk=preset.pk).update(sample_before=name)
+        return job
+
+    return fill
+
+
+@pytest.fixture
+def job(furnish: Callable[[], Job]) -> Job:
+    """A failed job with an attempt and a picture, in a database without an empty table."""
+    return furnish()
+
+
+@pytest.fixture
+def guarded(db: None) -> Node:
+    """A node behind a password."""
+    return NodeFactory.create(name="guarded", url=f"http://keeper:{SECRET}@gpu.example:8188/comfy")

@@ -1,0 +1,76 @@
+"""The processes of production, started by a test on its own database, Valkey and ComfyUI."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from types import TracebackType
+from typing import IO, Self
+
+from qwenedit import settings
+from tests.waiting import wait_until
+
+READY = {"worker": "ready.", "beat": "maxinterval"}
+
+
+class CeleryProcess:
+    """`celery -A celery_worker worker` or `… beat`, with its output kept for when a test fails."""
+
+    def __init__(self, role: str, **environment: str) -> None:
+        self.role = role
+        self._environment = os.environ | environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
+
+    def start(self) -> Self:
+        """Start the process and wait until it says that it is ready."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "celery_worker", self.role, "--loglevel=info"],
+            cwd=settings.BASE_DIR,
+            env=self._environment,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+        already = self.output.count(READY[self.role])
+        wait_until(lambda: self.output.count(READY[self.role]) > already or self._ended(), timeout=60)
+        assert not self._ended(), self.output
+        return self
+
+    @property
+    def output(self) -> str:
+        """Everything the process has printed so far."""
+        # pread leaves the file's position to the process that writes.
+        return os.pread(self._output.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def kill(self) -> None:
+        """End it as the out-of-memory killer would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it as a deployment would."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+
+    def _ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        if error is not None:
+            sys.stderr.write(f"--- {self.role} said:\n{self.output[-8000:]}\n")
+        self._output.close()

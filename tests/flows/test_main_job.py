@@ -1,0 +1,192 @@
+"""The main job with the processes of production, and each of them killed in the middle of it."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from django.core.management import call_command
+from PIL import Image
+from rest_framework.test import APIClient
+
+from jobs.models import Attempt, Job
+from jobs.states import JobStatus
+from payments.models import LedgerEntry
+from tests.flows.processes import CeleryProcess
+from tests.servers import SandboxServer
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes, pytest.mark.timeout(300)]
+
+PROMISE = 60  # seconds within which anything that was killed is made good
+
+
+@pytest.fixture
+def comfyui(tmp_path: Path) -> Iterator[SandboxServer]:
+    """A ComfyUI that takes four seconds for an edit, so that there is a middle to kill something in."""
+    with SandboxServer("comfyui", "--seconds-per-step", "1", "--data-dir", str(tmp_path)) as server:
+        yield server
+
+
+@pytest.fixture
+def worker(comfyui: SandboxServer, valkey: redis.Redis) -> Iterator[CeleryProcess]:
+    """A worker that makes the node's row itself, as it does at every start."""
+    with CeleryProcess("worker", COMFYUI_URL=comfyui.url) as process:
+        yield process
+
+
+@pytest.fixture
+def beat(worker: CeleryProcess) -> Iterator[CeleryProcess]:
+    """The clock that sends the sweep."""
+    with CeleryProcess("beat") as process:
+        yield process
+
+
+def submit(api: APIClient, photo: bytes, **fields: str) -> dict[str, object]:
+    """Submit an edit over the REST API and return the answer."""
+    file = io.BytesIO(photo)
+    file.name = "photo.png"
+    answer = api.post(
+        "/api/v1/jobs/", {"image": file, "prompt": "make it a pencil sketch", **fields}, format="multipart"
+    )
+    assert answer.status_code == 201, answer.content
+    return answer.json()
+
+
+def finished(job_id: object) -> bool:
+    """Whether a job has succeeded; one that failed ends the wait at once."""
+    job = Job.objects.get(pk=job_id)
+    assert job.status not in {JobStatus.FAILED, JobStatus.CANCELLED}, job.error_message
+    return job.status == JobStatus.SUCCEEDED
+
+
+def executing() -> bool:
+    """Whether a node is in the middle of an attempt."""
+    return Job.objects.filter(status=JobStatus.RUNNING, progress__gte=5).exists()
+
+
+def assert_done_once(api: APIClient, job_id: object) -> None:
+    """A job that succeeded has one result, one charge, no refund; and the whole database agrees."""
+    answer = api.get(f"/api/v1/jobs/{job_id}/result/")
+    picture = Image.open(io.BytesIO(b"".join(iter(answer))))
+    assert picture.size == (1024, 1024)
+    causes = LedgerEntry.objects.filter(key__startswith=f"job:{job_id}:").values_list("key", flat=True)
+    assert list(causes) == [f"job:{job_id}:charge"]
+    call_command("audit")
+
+
+def test_a_photo_goes_in_and_the_edited_picture_comes_out(
+    api: APIClient, sample_photo: bytes, worker: CeleryProcess
+) -> None:
+    job = submit(api, sample_photo)
+
+    wait_until(lambda: finished(job["id"]))
+
+    assert_done_once(api, job["id"])
+
+
+def test_one_request_id_runs_from_the_request_to_the_last_line_about_the_job(
+    api: APIClient, sample_photo: bytes, comfyui: SandboxServer, valkey: redis.Redis
+) -> None:
+    with CeleryProcess("worker", COMFYUI_URL=comfyui.url, LOG_FORMAT="json") as worker:
+        job = submit(api, sample_photo)
+        wait_until(lambda: finished(job["id"]))
+        wait_until(lambda: '"Job succeeded"' in worker.output)
+
+        lines = [json.loads(line) for line in worker.output.splitlines() if line.startswith("{")]
+        (line,) = [line for line in lines if line["event"] == "Job succeeded"]
+    assert line["request_id"]
+    assert line["request_id"] == Job.objects.get(pk=job["id"]).request_id
+
+
+def test_a_worker_killed_in_the_middle_of_an_edit_costs_nobody_anything(
+    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess
+) -> None:
+    job = submit(api, sample_photo)
+    wait_until(executing)
+
+    worker.kill()
+    worker.start()
+    wait_until(lambda: finished(job["id"]), timeout=PROMISE)
+
+    assert Attempt.objects.count() == 1, "the prompt on the node was adopted, not run again"
+    assert_done_once(api, job["id"])
+
+
+def test_a_worker_that_is_stopped_hands_its_edit_on(
+    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess
+) -> None:
+    job = submit(api, sample_photo)
+    wait_until(executing)
+
+    worker.stop()
+    worker.start()
+    wait_until(lambda: finished(job["id"]), timeout=PROMISE)
+
+    assert Attempt.objects.count() == 1
+    assert_done_once(api, job["id"])
+
+
+def test_comfyui_killed_in_the_middle_of_an_edit_costs_nobody_anything(
+    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess, comfyui: SandboxServer
+) -> None:
+    job = submit(api, sample_photo)
+    wait_until(executing)
+
+    comfyui.kill()
+    comfyui.restart()
+    wait_until(lambda: finished(job["id"]), timeout=PROMISE)
+
+    assert [attempt.status for attempt in Attempt.objects.all()] == ["failed", "succeeded"]
+    assert_done_once(api, job["id"])
+
+
+def test_while_comfyui_is_away_the_job_waits_and_runs_within_ten_seconds_of_its_return(
+    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess, comfyui: SandboxServer
+) -> None:
+    comfyui.kill()
+    job = submit(api, sample_photo)
+    wait_until(lambda: Job.objects.get(pk=job["id"]).waiting_for_gpu)
+    line = f"ComfyUI health check failed for job {job['id']}, returning to queue"
+    wait_until(lambda: worker.output.count(line) >= 3)
+    assert Attempt.objects.count() == 0
+
+    comfyui.restart()
+    wait_until(lambda: Attempt.objects.filter(submitted_at__isnull=False).exists(), timeout=10)
+
+    wait_until(lambda: finished(job["id"]))
+    assert Attempt.objects.count() == 1
+    assert_done_once(api, job["id"])
+
+
+def test_an_emptied_broker_loses_no_job(
+    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess, valkey: redis.Redis
+) -> None:
+    worker.stop()
+    job = submit(api, sample_photo)
+    valkey.flushall()
+
+    worker.start()
+    wait_until(lambda: finished(job["id"]), timeout=PROMISE)
+
+    assert_done_once(api, job["id"])
+
+
+@pytest.mark.postgres
+def test_the_same_on_postgresql_with_the_worker_killed(
+    api: APIClient, sample_photo: bytes, comfyui: SandboxServer, valkey: redis.Redis, postgres_url: str
+) -> None:
+    with (
+        CeleryProcess("worker", COMFYUI_URL=comfyui.url, DATABASE_URL=postgres_url) as worker,
+        CeleryProcess("beat", DATABASE_URL=postgres_url),
+    ):
+        job = submit(api, sample_photo)
+        wait_until(executing)
+        worker.kill()
+        worker.start()
+        wait_until(lambda: finished(job["id"]), timeout=PROMISE)
+
+        assert Attempt.objects.count() == 1
+        assert_done_once(api, job["id"])

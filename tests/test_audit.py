@@ -1,0 +1,377 @@
+"""`manage.py audit`: finds nothing where nothing is wrong, and each kind of fault that it knows.
+
+Every fault is made behind the system's back, past triggers and constraints, as a bug or a person with a
+database shell would make it; on SQLite and on PostgreSQL.
+"""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.utils import timezone
+
+import jobs.audit
+import payments.audit
+from jobs.models import Job, JobImage
+from jobs.states import AttemptStatus, JobStatus
+from payments import ledger, triggers
+from payments.models import LedgerEntry
+from qwenedit import settings
+from qwenedit.lib.audit import MOST_EXAMPLES, Finding
+from qwenedit.users.models import User
+from tests.factories import AttemptFactory, JobFactory, UserFactory
+from tests.threads import at_once, errors
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+LONG_AGO = timedelta(minutes=10)
+
+
+def unguarded(statement: str, *values: int | str) -> None:
+    """Execute what triggers and constraints would refuse. PostgreSQL's own are back after a rollback."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            for name in triggers.names(connection):
+                cursor.execute(f"DROP TRIGGER {name}")
+            cursor.execute("PRAGMA ignore_check_constraints = ON")
+            cursor.execute(statement, values)
+            cursor.execute("PRAGMA ignore_check_constraints = OFF")
+            triggers.install()
+        else:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("ALTER TABLE users_user DROP CONSTRAINT IF EXISTS users_balance_not_negative")
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            cursor.execute(statement, values)
+            cursor.execute("SET LOCAL session_replication_role = origin")
+
+
+def change_balance(balance: int) -> None:
+    user = UserFactory.create()
+    unguarded("UPDATE users_user SET balance = %s WHERE id = %s", balance, user.pk)
+
+
+def change_balance_and_its_newest_entry() -> None:
+    user = UserFactory.create()
+    unguarded("UPDATE payments_ledgerentry SET balance_after = 61 WHERE user_id = %s", user.pk)
+    unguarded("UPDATE users_user SET balance = 61 WHERE id = %s", user.pk)
+
+
+def break_the_chain() -> None:
+    user = UserFactory.create(balance=90)
+    unguarded("UPDATE payments_ledgerentry SET balance_after = 70 WHERE key = %s", f"user:{user.pk}:initial")
+
+
+def lose_the_welcome() -> None:
+    user = UserFactory.create()
+    unguarded("DELETE FROM payments_ledgerentry WHERE user_id = %s", user.pk)
+    User.objects.filter(pk=user.pk).update(balance=0)
+
+
+def drop_a_trigger() -> None:
+    table = "" if connection.vendor == "sqlite" else f" ON {triggers.TABLE}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TRIGGER {triggers.NO_UPDATE}{table}")
+
+
+def forget_to_charge() -> None:
+    Job.objects.create(user=UserFactory.create(), prompt="make it blue", seed=1, price=30)
+
+
+def change_the_price() -> None:
+    Job.objects.filter(pk=JobFactory.create().pk).update(price=31)
+
+
+def charge_somebody_else() -> None:
+    Job.objects.filter(pk=JobFactory.create().pk).update(user=UserFactory.create())
+
+
+def fail_without_refund() -> None:
+    job = JobFactory.create()
+    Job.objects.filter(pk=job.pk).update(status=JobStatus.FAILED, finished_at=timezone.now())
+
+
+def refund_a_success() -> None:
+    job = JobFactory.create(status=JobStatus.SUCCEEDED)
+    ledger.refund_job(user_id=job.user_id, job_id=job.pk, points=job.price, reason="generosity")
+
+
+def run_without_attempt() -> None:
+    JobFactory.create(status=JobStatus.RUNNING).attempts.update(status=AttemptStatus.LOST)
+
+
+def run_twice_at_once() -> None:
+    AttemptFactory.create(job=JobFactory.create(status=JobStatus.RUNNING))
+
+
+def queue_what_runs() -> None:
+    AttemptFactory.create(job=JobFactory.create())
+
+
+def forget_an_attempt() -> None:
+    job = JobFactory.create(status=JobStatus.CANCELLED, finished_at=timezone.now() - LONG_AGO)
+    AttemptFactory.create(job=job)
+
+
+def abandon_a_job() -> None:
+    JobFactory.create(status=JobStatus.RUNNING, lease_until=timezone.now() - LONG_AGO)
+
+
+def lose_the_result() -> None:
+    JobFactory.create(status=JobStatus.SUCCEEDED).images.all().delete()
+
+
+def finish_at_no_time() -> None:
+    JobFactory.create(status=JobStatus.FAILED, finished_at=None)
+
+
+def succeed_twice() -> None:
+    job = JobFactory.create(status=JobStatus.SUCCEEDED)
+    AttemptFactory.create(job=job, status=AttemptStatus.SUCCEEDED)
+
+
+def charge_for_no_job() -> None:
+    ledger.charge_job(user_id=UserFactory.create().pk, job_id=987_654, points=1, description="")
+
+
+def refund_no_job() -> None:
+    ledger.refund_job(user_id=UserFactory.create().pk, job_id=987_654, points=1, reason="")
+
+
+def charge_for_no_job_beside_a_charge_that_calls_itself_a_gift() -> None:
+    charge_for_no_job()
+    job = JobFactory.create()
+    unguarded("UPDATE payments_ledgerentry SET kind = 'grant' WHERE key = %s", f"job:{job.pk}:charge")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What somebody did, and how many rows the audit must name under which invariants, and no others."""
+
+    make: Callable[[], None]
+    reported: dict[str, int]
+
+
+SUM = "a balance is the sum of its ledger entries"
+STRAY = "every charge and refund belongs to a job"
+CHAIN = "each entry continues from the balance of the one before"
+CHARGED = "every job is charged once"
+ONE_ATTEMPT = "a running job has one attempt on a node"
+FAULTS = [
+    Fault(partial(change_balance, 61), {SUM: 1}),
+    Fault(change_balance_and_its_newest_entry, {SUM: 1, CHAIN: 1}),
+    Fault(partial(change_balance, -5), {SUM: 1, "no balance is below zero": 1}),
+    Fault(break_the_chain, {CHAIN: 2}),
+    Fault(lose_the_welcome, {"every user has their welcome entry": 1}),
+    Fault(drop_a_trigger, {"the database refuses to change entries": 1}),
+    Fault(forget_to_charge, {CHARGED: 1}),
+    Fault(change_the_price, {CHARGED: 1, STRAY: 1}),
+    Fault(charge_somebody_else, {CHARGED: 1, STRAY: 1}),
+    Fault(charge_for_no_job_beside_a_charge_that_calls_itself_a_gift, {CHARGED: 1, STRAY: 1}),
+    Fault(fail_without_refund, {"a failed or cancelled job is refunded": 1}),
+    Fault(refund_a_success, {"no other job is refunded": 1}),
+    Fault(run_without_attempt, {ONE_ATTEMPT: 1}),
+    Fault(run_twice_at_once, {ONE_ATTEMPT: 1}),
+    Fault(queue_what_runs, {"a queued job has none": 1}),
+    Fault(forget_an_attempt, {"nobody follows the attempt of a finished job": 1}),
+    Fault(abandon_a_job, {"no job runs without a runner": 1}),
+    Fault(lose_the_result, {"a successful job has its result": 1}),
+    Fault(finish_at_no_time, {"a finished job says when": 1}),
+    Fault(succeed_twice, {"no job succeeded twice": 1}),
+    Fault(charge_for_no_job, {STRAY: 1}),
+    Fault(refund_no_job, {STRAY: 1}),
+]
+
+
+def name_of(fault: Fault) -> str:
+    """Name a fault after its function, for the test's id."""
+    make: Any = fault.make
+    return str(getattr(make, "__name__", None) or f"{make.func.__name__}-{make.args[0]}")
+
+
+def findings() -> list[Finding]:
+    """Return what the command prints."""
+    return [*payments.audit.findings(), *jobs.audit.findings()]
+
+
+def broken() -> dict[str, int]:
+    """Return the broken invariants with their counts."""
+    return {finding.invariant: finding.broken for finding in findings() if finding.broken}
+
+
+def populate() -> None:
+    """Fill the database with a job in every state, and with what only looks like a fault."""
+    now = timezone.now()
+    alice = UserFactory.create(balance=1000)
+    for status in JobStatus:
+        JobFactory.create(user=alice, status=status)
+        JobFactory.create(user=alice, status=status, price=0)
+    retried = JobFactory.create(status=JobStatus.RUNNING)
+    AttemptFactory.create(job=retried, status=AttemptStatus.FAILED, finished_at=now)
+    # Just cancelled: its runner has yet to take the prompt off the node.
+    AttemptFactory.create(job=JobFactory.create(status=JobStatus.CANCELLED, finished_at=now))
+    # Just abandoned: the sweep comes within seconds.
+    JobFactory.create(status=JobStatus.RUNNING, lease_until=now - timedelta(seconds=30))
+    # Purged after its time.
+    kept = timedelta(days=settings.RESULT_RETENTION_DAYS)
+    old = JobFactory.create(status=JobStatus.SUCCEEDED, finished_at=now - kept - timedelta(hours=1))
+    JobImage.objects.filter(job=old).delete()
+
+
+def run_audit() -> tuple[int, list[str]]:
+    """Run the command; return its exit code and its lines."""
+    printed = io.StringIO()
+    try:
+        call_command("audit", stdout=printed, no_color=True)
+    except SystemExit as end:
+        return int(end.code or 0), printed.getvalue().splitlines()
+    return 0, printed.getvalue().splitlines()
+
+
+@pytest.mark.django_db
+def test_a_clean_database_holds_every_invariant() -> None:
+    populate()
+    code, lines = run_audit()
+    assert code == 0
+    total = len(findings())
+    assert lines[-1] == f"{total} of {total} invariants hold"
+    assert all(line.startswith("holds         0  ") for line in lines[:-1])
+    assert len(lines) == total + 1
+
+
+@pytest.mark.django_db
+def test_an_empty_database_holds_every_invariant() -> None:
+    assert run_audit()[0] == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("fault", FAULTS, ids=name_of)
+def test_a_fault_is_reported_and_nothing_else_is(fault: Fault) -> None:
+    populate()
+    fault.make()
+    assert broken() == fault.reported
+    code, lines = run_audit()
+    assert code == 1
+    shown = {line.split("  (")[0] for line in lines if line.startswith("broken")}
+    assert shown == {f"broken {count:>8}  {invariant}" for invariant, count in fault.reported.items()}
+    total = len(findings())
+    assert lines[-1] == f"{total - len(fault.reported)} of {total} invariants hold"
+
+
+@pytest.mark.postgres
+def test_on_postgresql_every_fault_is_reported_and_nothing_else_is() -> None:
+    populate()
+    assert broken() == {}
+    for fault in FAULTS:
+        with transaction.atomic():
+            fault.make()
+            assert broken() == fault.reported, name_of(fault)
+            transaction.set_rollback(True)
+    assert broken() == {}
+
+
+@pytest.mark.django_db
+def test_every_invariant_has_a_fault_that_breaks_it() -> None:
+    known = {invariant for fault in FAULTS for invariant in fault.reported}
+    assert {finding.invariant for finding in findings()} == known
+
+
+@pytest.mark.django_db
+def test_the_first_rows_that_break_an_invariant_are_named() -> None:
+    users = UserFactory.create_batch(MOST_EXAMPLES + 2)
+    User.objects.filter(pk__in=[user.pk for user in users[:2]]).update(balance=61)
+    (line,) = [line for line in run_audit()[1] if line.startswith("broken")]
+    assert line.endswith(f"{SUM}  (user {users[0].pk}, user {users[1].pk})")
+    User.objects.update(balance=61)
+    (line,) = [line for line in run_audit()[1] if line.startswith("broken")]
+    named = ", ".join(f"user {user.pk}" for user in users[:MOST_EXAMPLES])
+    assert line.endswith(f"{SUM}  ({named}, …)")
+    assert f" {MOST_EXAMPLES + 2}  " in line
+
+
+@pytest.mark.django_db
+def test_the_number_of_queries_does_not_grow_with_the_data() -> None:
+    def queries() -> int:
+        statements: list[str] = []
+
+        def remember(execute: Any, sql: str, *rest: Any) -> Any:
+            statements.append(sql)
+            return execute(sql, *rest)
+
+        with connection.execute_wrapper(remember):
+            findings()
+        return len(statements)
+
+    few = queries()
+    populate()
+    assert queries() == few
+
+
+@pytest.mark.postgres
+def test_jobs_that_come_while_it_looks_are_no_faults() -> None:
+    users = UserFactory.create_batch(3, balance=10_000)
+    JobFactory.create(user=users[0])
+
+    def submit(user: User) -> int:
+        with transaction.atomic():
+            return JobFactory.create(user=user).pk
+
+    submitted: list[object] = []
+
+    def submit_before_each_query(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("SELECT"):
+            submitted.extend(at_once(*(partial(submit, user) for user in users)))
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(submit_before_each_query):
+        code, lines = run_audit()
+    assert errors(submitted) == []
+    assert len(submitted) > 30
+    assert (code, [line for line in lines if line.startswith("broken")]) == (0, [])
+
+
+@pytest.mark.processes
+class TestTheProcess:
+    """The exit code, as a scheduler sees it."""
+
+    @staticmethod
+    def audit(**environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "manage.py", "audit"],
+            cwd=PROJECT_ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_says_so_on_sqlite(self, transactional_db: None) -> None:
+        user = JobFactory.create().user
+        assert self.audit().returncode == 0
+        User.objects.filter(pk=user.pk).update(balance=7)
+        answer = self.audit()
+        assert answer.returncode == 1
+        assert f"broken        1  {SUM}  (user {user.pk})" in answer.stdout
+
+    @pytest.mark.postgres
+    def test_says_so_on_postgresql(self, postgres_url: str) -> None:
+        user = JobFactory.create().user
+        assert self.audit(DATABASE_URL=postgres_url).returncode == 0
+        User.objects.filter(pk=user.pk).update(balance=7)
+        answer = self.audit(DATABASE_URL=postgres_url)
+        assert answer.returncode == 1
+        assert f"broken        1  {SUM}  (user {user.pk})" in answer.stdout
+
+
+def test_nothing_is_left_of_the_faults_that_tests_made(each_database: str) -> None:
+    assert not LedgerEntry.objects.exists()
+    assert triggers.missing() == []
