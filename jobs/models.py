@@ -101,9 +101,12 @@ class NodeQuerySet(models.QuerySet["Node"]):
         return self.filter(is_enabled=True, is_draining=False)
 
     def with_load(self) -> NodeQuerySet:
-        """Annotate `in_flight`, the attempts that are on the node now; the least busy node comes first."""
+        """Annotate `in_flight`, the attempts on the node now; the least busy first, silent nodes last."""
         active = Q(attempts__status=AttemptStatus.ACTIVE)
-        return self.annotate(in_flight=models.Count("attempts", filter=active)).order_by("in_flight", "pk")
+        silent = models.Case(models.When(is_healthy=False, then=1), default=0)
+        return self.annotate(in_flight=models.Count("attempts", filter=active)).order_by(
+            silent, "in_flight", "pk"
+        )
 
 
 class Node(models.Model):

@@ -53,17 +53,20 @@ def claim_next() -> Claim | Idle:
         return adopted
     if not Job.objects.due(now).exists():
         return Idle.NOTHING_DUE
-    in_service = list(Node.objects.in_service().with_load())
-    healthy = [node for node in in_service if nodes.is_healthy(node)]
-    if not healthy:
-        report_closed_gate()
-        return Idle.NO_HEALTHY_NODE
-    open_gate()
-    for node in healthy:
+    gate_is_open = False
+    for node in Node.objects.in_service().with_load():
+        if not nodes.is_healthy(node):
+            continue
+        if not gate_is_open:
+            open_gate()
+            gate_is_open = True
         claim = _claim_for(node)
         if claim is not None:
             return claim
-    return Idle.NODES_FULL
+    if gate_is_open:
+        return Idle.NODES_FULL
+    report_closed_gate()
+    return Idle.NO_HEALTHY_NODE
 
 
 def renew(lease: Lease, *, now: datetime) -> None:
@@ -89,7 +92,9 @@ def report_closed_gate() -> None:
 
 def open_gate() -> None:
     """Take the mark off jobs that no longer wait for a GPU."""
-    Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).update(waiting_for_gpu=False)
+    waiting = Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True)
+    if waiting.exists():  # a read, so that the usual case takes no write lock
+        waiting.update(waiting_for_gpu=False)
 
 
 def _adopt(now: datetime) -> Claim | None:

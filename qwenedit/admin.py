@@ -155,7 +155,7 @@ class CappedPaginator(Paginator):
     def count(self) -> int:
         """Number of rows, or MOST_COUNTED where there are more."""
         if isinstance(self.object_list, QuerySet):
-            return self.object_list.order_by()[:MOST_COUNTED].count()
+            return self.object_list.order_by().values("pk")[:MOST_COUNTED].count()
         return len(self.object_list)
 
 

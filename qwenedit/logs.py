@@ -53,6 +53,9 @@ def configuration(line_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
+            # Django's own handler would print every line a second time.
+            "django": {"handlers": [], "level": "INFO", "propagate": True},
+            "django.request": {"level": "ERROR"},  # a client's mistake is the client's news
             "uvicorn.access": {"level": "WARNING"},  # the middleware's own line says more
             "django_structlog": {
                 "level": "ERROR" if level != "debug" else "DEBUG"

@@ -1,9 +1,15 @@
 """The ground that the tests stand on: their own folder, their own databases, nothing of the developer's."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -15,6 +21,7 @@ from payments import triggers
 from payments.models import LedgerEntry
 from qwenedit import settings
 from qwenedit.users.models import User
+from tests import session
 from tests.factories import JobFactory, UserFactory
 from tests.threads import at_once
 
@@ -145,3 +152,49 @@ def test_a_process_can_use_the_same_sqlite() -> None:
         check=True,
     )
     assert answer.stdout.strip() == "1"
+
+
+class TestSweepingUp:
+    """What a killed session left behind goes with the next one; what lives is left alone."""
+
+    @pytest.fixture
+    def folder(self) -> Iterator[Path]:
+        path = Path(tempfile.mkdtemp(prefix=session.PREFIX))
+        yield path
+        shutil.rmtree(path, ignore_errors=True)
+
+    @staticmethod
+    def inhabitant(folder: Path, *, by_variable: bool) -> "subprocess.Popen[bytes]":
+        where: Any = {"env": {"VAR_DIR": str(folder)}} if by_variable else {"cwd": folder}
+        return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, **where)
+
+    @pytest.mark.parametrize("by_variable", [True, False])
+    def test_a_folder_that_nobody_holds_goes_with_its_processes(
+        self, folder: Path, by_variable: bool
+    ) -> None:
+        with self.inhabitant(folder, by_variable=by_variable) as process:
+            self.age(folder)
+            session.sweep_killed_sessions()
+            assert process.wait(10) == -signal.SIGKILL
+        assert not folder.exists()
+
+    def test_a_folder_that_is_held_stays_with_its_processes(self) -> None:
+        held = session.SessionFolder()
+        try:
+            with self.inhabitant(held.path, by_variable=False) as process:
+                self.age(held.path)
+                session.sweep_killed_sessions()
+                assert process.poll() is None
+                process.communicate(b"\n", timeout=10)
+            assert held.path.exists()
+        finally:
+            held.remove()
+
+    def test_a_folder_that_was_made_this_moment_stays(self, folder: Path) -> None:
+        session.sweep_killed_sessions()
+        assert folder.exists()
+
+    @staticmethod
+    def age(folder: Path) -> None:
+        long_ago = time.time() - 2 * session.NEWBORN
+        os.utime(folder, (long_ago, long_ago))

@@ -31,6 +31,7 @@ from qwenedit.errors import DomainError
 from qwenedit.lib.images import MAX_UPLOAD_BYTES, normalise_upload
 
 SAMPLES = ("before", "after")
+AROUND = "parent__parent__parent__parent"  # as deep as shelves stand inside shelves, and one more
 
 
 def shelf_path(category: Category) -> str:
@@ -43,7 +44,7 @@ class ShelfFilter(RelatedFieldListFilter):
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
         """Offer every category."""
-        return [(row.pk, shelf_path(row)) for row in Category.objects.select_related("parent__parent")]
+        return [(row.pk, shelf_path(row)) for row in Category.objects.select_related(AROUND)]
 
 
 class CatalogueAdmin(ModelAdmin):
@@ -64,7 +65,7 @@ class CatalogueAdmin(ModelAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer categories by their whole path: several are called Short."""
-        kwargs["queryset"] = Category.objects.select_related("parent__parent")
+        kwargs["queryset"] = Category.objects.select_related(AROUND)
         field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
         field.label_from_instance = shelf_path
         return field
@@ -121,7 +122,7 @@ class CategoryAdmin(CatalogueAdmin):
     form = CategoryForm
     list_display = ["title_en", "title_ru", "icon", "shelf", "presets_here", "sort_order", "slug", "origin"]
     list_filter = ["is_customised", ("parent", ShelfFilter)]
-    list_select_related = ["parent__parent"]
+    list_select_related = [AROUND]
     ordering = ["id"]
     search_fields = ["slug", "title_en", "title_ru"]
     fields = ["title_en", "title_ru", "icon", "parent", "sort_order", "slug", "origin"]
@@ -191,7 +192,7 @@ class PresetAdmin(CatalogueAdmin):
     list_display = ["title_en", "samples", "icon", "shelf", "photos", "cost", "is_active", "origin"]
     list_editable = ["is_active"]
     list_filter = ["is_active", "photos", "is_customised", ("category", ShelfFilter)]
-    list_select_related = ["category__parent__parent"]
+    list_select_related = [f"category__{AROUND}"]
     ordering = ["category_id", "sort_order", "id"]
     search_fields = ["slug", "title_en", "title_ru", "prompt"]
     fields = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -48,10 +48,11 @@ class NodeFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
         """Keep the edits with an attempt there; each once, however many it had."""
-        if not self.value():
+        value = self.value()
+        if not value:
             return queryset
         try:
-            node = Node.objects.get(pk=self.value())
+            node = Node.objects.get(pk=value)
         except (Node.DoesNotExist, ValueError) as error:
             raise IncorrectLookupParameters from error
-        return queryset.filter(Exists(Attempt.objects.filter(job=OuterRef("pk"), node=node)))
+        return queryset.filter(pk__in=Attempt.objects.filter(node=node).values("job"))

@@ -151,7 +151,6 @@ class NodeAdmin(ModelAdmin):
         "shown_url",
         "health",
         "answered",
-        "service",
         "load",
         "queue",
         "server",
@@ -203,14 +202,8 @@ class NodeAdmin(ModelAdmin):
     @display(description=_("health"))
     def health(self, node: Node) -> SafeString:
         """What the node last said, and what is wrong with it."""
-        return format_html("{} {}", health_badge(node), clipped(node.problem) or "")
-
-    @display(description=_("new work"))
-    def service(self, node: Node) -> SafeString:
-        """Whether the node is given new work."""
-        if not node.is_enabled:
-            return badge(_("none"))
-        return badge(_("draining"), Tone.WARNING) if node.is_draining else badge(_("takes"), Tone.GOOD)
+        draining = badge(_("draining"), Tone.WARNING) if node.is_draining else ""
+        return format_html("{} {} {}", health_badge(node), draining, clipped(node.problem) or "")
 
     @display(description=_("in flight"))
     def load(self, node: Node) -> str:

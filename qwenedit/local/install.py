@@ -79,7 +79,7 @@ def make_environment() -> None:
 def install(requirements: Path) -> None:
     """Install what `requirements` says, by hash. The stamp comes last: a broken attempt is repeated."""
     say(f"Installing the packages of {requirements}: needed once, takes about a minute")
-    options = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
+    options = ("-qq", "--disable-pip-version-check", "--no-input", "--require-hashes")
     subprocess.run([PYTHON, "-m", "pip", "install", *options, "-r", requirements], check=True)  # noqa: S603
     aside = stamp_of(requirements).with_suffix(".new")
     aside.write_text(fingerprint(requirements))

@@ -74,7 +74,9 @@ def furnish(db: None, photo: bytes) -> Callable[[], Job]:
         create_api_key(user=user, name="shop")
         number = User.objects.count()
         Group.objects.create(name=f"support {number}")
-        shelf = CategoryFactory.create(parent=CategoryFactory.create())
+        shelf = CategoryFactory.create()
+        for _inside in range(3):
+            shelf = CategoryFactory.create(parent=shelf)
         preset = PresetFactory.create(category=shelf, icon="🎨")
         node = NodeFactory.create(
             url=f"http://keeper:{SECRET}@gpu-{number}.example:8188",

@@ -176,6 +176,8 @@ def test_jobs_are_filtered_by_error_and_by_node(boss: Client, job: Job) -> None:
     assert found(boss, error_code="prompt_lost") == set()
     assert found(boss, node=node.pk) == {job}
     assert found(boss, node=unused.pk) == set()
+    for nonsense in ("x", "99999999999999999999"):
+        assert boss.get(reverse(LIST), {"node": nonsense}).status_code == 302
 
 
 def test_a_list_longer_than_it_counts_still_opens(

@@ -199,7 +199,8 @@ class TestPages:
         assert len(assets) >= 3
         for address in assets:
             assert address.startswith("/static/"), address
-            assert client.get(address).status_code == 200, address
+            with closing(client.get(address)) as answer:
+                assert answer.status_code == 200, address
         assert not re.findall(r"https?://(?!testserver)[^\s\"'<]+", page)
 
     def test_the_schema_is_served_as_yaml_and_as_json(self, client: Client) -> None:
