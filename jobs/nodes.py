@@ -97,16 +97,18 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
 def sync_nodes(urls: Sequence[str]) -> list[Node]:
     """Make the rows of the nodes that COMFYUI_URL names, and retire those it no longer names.
 
-    Nodes added in the admin are left alone. A retired node keeps its row: its attempts refer to it.
+    Nodes added in the admin are left alone, and so is one that staff disabled there. A retired node keeps
+    its row, for its attempts refer to it, but no longer counts as named by the environment.
     """
     with transaction.atomic():
-        Node.objects.filter(from_environment=True).exclude(url__in=urls).update(is_enabled=False)
+        retired = Node.objects.filter(from_environment=True).exclude(url__in=urls)
+        retired.update(is_enabled=False, from_environment=False)
         for url in urls:
             node, created = Node.objects.get_or_create(
                 url=url, defaults={"name": urlsplit(url).netloc.rpartition("@")[2], "from_environment": True}
             )
-            if not created and node.from_environment and not node.is_enabled:
-                Node.objects.filter(pk=node.pk).update(is_enabled=True)
+            if not created and not node.from_environment:
+                Node.objects.filter(pk=node.pk).update(is_enabled=True, from_environment=True)
     return list(Node.objects.in_service())
 
 

@@ -107,7 +107,7 @@ class NodeForm(forms.ModelForm):
             return cleaned
         if user and not password and self.stored_password:
             # Sent to another address, a stored password would be told to whoever listens there.
-            if address != self.instance.shown_url.rstrip("/"):
+            if address.lower() != self.instance.shown_url.rstrip("/").lower():
                 self.add_error("password", _("The address is new: enter the password again."))
                 return cleaned
             password = self.stored_password

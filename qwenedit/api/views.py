@@ -38,11 +38,9 @@ from qwenedit.users.models import Scope, User
 LONGEST_IDEMPOTENCY_KEY = 200
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    location=OpenApiParameter.HEADER,
-    description=(
-        f"1 to {LONGEST_IDEMPOTENCY_KEY} printable characters. "
-        "The same key and body return the first answer and are charged once."
-    ),
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_IDEMPOTENCY_KEY},
+    OpenApiParameter.HEADER,
+    description="Printable characters. The same key and body return the first answer and are charged once.",
 )
 
 

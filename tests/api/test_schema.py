@@ -3,6 +3,7 @@
 That every answer of the other tests is as documented is seen to by this folder's conftest.
 """
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 import schemathesis
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from hypothesis import HealthCheck, Phase
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from schemathesis import Case
@@ -31,10 +32,13 @@ from jobs.states import JobStatus
 from payments.ledger import broken_balances
 from qwenedit.users.services import create_api_key
 from tests.api import contract, photos
-from tests.api.traces import stored_files
+from tests.api.conftest import upload
+from tests.api.traces import stored_files, traces
+from tests.clients import api_client
 from tests.factories import JobFactory, PresetFactory, UserFactory
 
 EXAMPLES = 40
+MEANT_TO_EXIST = 10_000  # ids below are taken for jobs that exist
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -44,6 +48,15 @@ CHECKS = [
     unsupported_method,
     ignored_auth,
 ]
+
+BOUNDED = hypothesis_settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 PICTURES = st.sampled_from([photos.jpeg(), photos.png(), photos.jpeg()[:200], b"", b"words"])
 schemathesis.openapi.format("binary", PICTURES | st.binary(max_size=64))
@@ -98,6 +111,7 @@ def rich_key(transactional_db: None) -> Iterator[str]:
     """The key of a user whose points outlast the examples, with an edit in every state."""
     user = UserFactory.create(balance=10**9)
     PresetFactory.create(slug="pencil")
+    PresetFactory.create(slug="duo", photos=2)
     for status in JobStatus:
         JobFactory.create(user=user, status=status)
     yield create_api_key(user=user)[1]
@@ -106,21 +120,73 @@ def rich_key(transactional_db: None) -> Iterator[str]:
     assert sorted(named) == stored_files()
 
 
+turns = itertools.count()  # drawn ids are nearly always 0: the jobs are called on in turn instead
 fuzzed = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_application())
 
 
 @fuzzed.parametrize()
-@hypothesis_settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@BOUNDED
 def test_no_request_breaks_the_api_or_its_promises(case: Case, rich_key: str) -> None:
-    if case.path_parameters.get("id") in range(len(JobStatus)):
+    number = case.path_parameters.get("id")
+    if isinstance(number, int) and 0 <= number < MEANT_TO_EXIST:
         jobs = Job.objects.order_by("id").values_list("id", flat=True)
-        case.path_parameters["id"] = jobs[case.path_parameters["id"]]
+        case.path_parameters["id"] = jobs[next(turns) % len(jobs)]
     headers: dict[str, Any] = {"Authorization": f"Bearer {rich_key}"}
     case.call_and_validate(headers=headers, checks=CHECKS)
+
+
+PHOTO = st.sampled_from([photos.jpeg(1), photos.jpeg(2), photos.png()])
+GOOD = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "image": st.lists(PHOTO, min_size=1, max_size=3),
+            "prompt": st.sampled_from(["add snow", "сделай рассвет", "cafe\u0301 lights"]),
+        },
+        optional={"seed": st.integers(0, 2**53 - 1), "webhook_url": st.just("https://shop.example/hook")},
+    ),
+    st.fixed_dictionaries({"image": st.lists(PHOTO, min_size=1, max_size=1), "preset": st.just("pencil")}),
+    st.fixed_dictionaries({"image": st.lists(PHOTO, min_size=2, max_size=2), "preset": st.just("duo")}),
+)
+STRANGE = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"image": st.lists(PICTURES, max_size=5)}),
+    *[
+        st.fixed_dictionaries({name: st.text(max_size=size)})
+        for name, size in {"prompt": 520, "preset": 110, "seed": 30, "webhook_url": 520, "other": 30}.items()
+    ],
+)
+KEYS = (
+    st.none() | st.sampled_from(["", "one", "two"]) | st.text(st.characters(max_codepoint=255), max_size=210)
+)
+
+
+def test_a_form_with_one_strange_field_is_an_edit_in_full_or_nothing_at_all(rich_key: str) -> None:
+    client = api_client(rich_key)
+    seen: set[int] = set()
+
+    @given(good=GOOD, strange=STRANGE, key=KEYS)
+    @BOUNDED
+    def submit(good: dict[str, Any], strange: dict[str, Any], key: str | None) -> None:
+        form = good | strange
+        before = traces()
+        answer = client.post(
+            "/api/v1/jobs/",
+            form | {"image": [upload(data) for data in form["image"]]},
+            format="multipart",
+            headers={} if key is None else {"Idempotency-Key": key},
+        )
+        after = traces()
+        new = {
+            name: len(after[name]) - len(before[name]) for name in ("jobs", "pictures", "entries", "files")
+        }
+        if answer.status_code == 201 and new["jobs"]:
+            pictures = len(form["image"])
+            assert new == {"jobs": 1, "pictures": pictures, "entries": 1, "files": pictures}
+        else:
+            assert answer.status_code in (201, 400, 409)
+            assert after == before
+        seen.add(answer.status_code)
+        Job.objects.unfinished().update(status=JobStatus.SUCCEEDED)
+
+    submit()
+    assert {201, 400} <= seen

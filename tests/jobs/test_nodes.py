@@ -95,6 +95,15 @@ def test_a_node_that_comes_back_to_the_environment_is_enabled_again() -> None:
     assert Node.objects.get().is_enabled
 
 
+def test_a_node_that_staff_disabled_stays_so() -> None:
+    nodes.sync_nodes(["http://a:8188"])
+    Node.objects.update(is_enabled=False)
+
+    nodes.sync_nodes(["http://a:8188"])
+
+    assert not Node.objects.get().is_enabled
+
+
 def test_credentials_are_shown_nowhere() -> None:
     node = NodeFactory.create(url="http://user:secret@gpu.example:8188/comfy")
 
