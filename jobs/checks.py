@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from jobs.catalogue import CatalogueError, read_catalogue
 from jobs.comfy.workflow import available_workflows, check_workflows
@@ -57,5 +57,19 @@ def check_worker_threads(**_kwargs: Any) -> list[CheckMessage]:
             f"WORKER_THREADS={settings.WORKER_THREADS} can not follow all attempts of COMFYUI_URL.",
             hint=f"Set it to {needed} or more, or start more workers.",
             id="jobs.W001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_comfyui_is_named(**_kwargs: Any) -> list[CheckMessage]:
+    """With DEBUG off nobody starts a stand-in: edits would wait for ever."""
+    if settings.COMFYUI_URLS:
+        return []
+    return [
+        Warning(
+            "COMFYUI_URL names no ComfyUI.",
+            hint="Set COMFYUI_URL to the address of your ComfyUI, or several, comma-separated.",
+            id="jobs.W002",
         )
     ]

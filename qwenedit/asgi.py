@@ -1,6 +1,7 @@
 """The ASGI application that uvicorn serves, and the life of the embedded Valkey around it."""
 
 import os
+import warnings
 from typing import Any
 
 import django
@@ -12,6 +13,8 @@ from qwenedit.limits import BodyLimit, MeasuringHandler
 __all__ = ["application", "celery_app"]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenedit.settings")
+# Static files are small, and WhiteNoise gives them as plain iterators: reading them at once is right.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 embedded.ensure()
 django.setup(set_prefix=False)
 _django = BodyLimit(MeasuringHandler(), max_bytes=settings.MAX_REQUEST_BYTES)

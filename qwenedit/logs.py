@@ -78,6 +78,11 @@ def report(logger: Any, sentence: str, fields: dict[str, Any], *, level: str = "
     getattr(logger, level)(line, reported=True, **fields, **extra)
 
 
+def _without_marks(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    event.pop("reported", None)
+    return event
+
+
 def _as_text(_logger: Any, _name: str, event: dict[str, Any]) -> str:
     time = str(event.pop("timestamp", ""))[11:23]
     level = str(event.pop("level", "")).upper()

@@ -155,7 +155,7 @@ REDIS_URL = env.url(
     "REDIS_URL",
     "",
     "Broker, cache, rate limits",
-    schemes=("redis", "rediss", "unix"),
+    schemes=("redis", "rediss"),
     shown="embedded Valkey",
 )
 EMBEDDED_VALKEY_SOCKET = None if REDIS_URL else _short_socket_path(VAR_DIR / "valkey" / "valkey.sock")

@@ -37,9 +37,12 @@ class Console:
 
     def write(self, name: str, line: bytes) -> None:
         """Print `line` of the process `name`, and append it to that process's file."""
-        if name not in self._files:
-            self._files[name] = (self.folder / f"{name}.log").open("wb", buffering=0)
-        self._files[name].write(line + b"\n")
+        try:
+            if name not in self._files:
+                self._files[name] = (self.folder / f"{name}.log").open("wb", buffering=0)
+            self._files[name].write(line + b"\n")
+        except OSError:
+            pass  # a full disk must not end the run: what can not be kept is still shown
         if self.closed.is_set():
             return
         label = f"{name:<{NAME_WIDTH}} |"

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -23,7 +24,7 @@ from qwenedit.local.machine import (
     end_leftovers,
     free_port,
 )
-from qwenedit.local.processes import Child, Console
+from qwenedit.local.processes import LAST_WORDS, Child, Console
 from qwenedit.local.specs import ProcessSpec, system
 
 COMFYUI_SANDBOX_PORT = 8189  # beside the real one's 8188; the same at every start, so the node stays the same
@@ -62,7 +63,8 @@ class Runner:
         self._folder = settings.VAR_DIR.absolute()
         self._lock = RunLock(self._folder)
         self._children: list[Child] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._supervisions: list[asyncio.Task[None]] = []
+        self._watches: list[asyncio.Task[None]] = []
         self._environment: dict[str, str] = {}
         self._console = Console(self._folder / "logs")
         self._stop = asyncio.Event()
@@ -98,7 +100,7 @@ class Runner:
             self._console.say(f"{error}.")
             return FAILED
         finally:
-            await self._shut_down([work, *ends])
+            await self._shut_down(work, ends)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():  # the second time of asking
@@ -121,7 +123,7 @@ class Runner:
             MARK: str(self._lock.path),
         }
         await asyncio.to_thread(embedded.ensure)
-        self._tasks.append(asyncio.create_task(self._watch()))
+        self._watches.append(asyncio.create_task(self._watch()))
 
         specs = system(
             port=places.port, comfyui_sandbox_port=places.comfyui_sandbox_port, folder=self._folder
@@ -145,7 +147,7 @@ class Runner:
     def _supervise(self, *, early: bool) -> None:
         for child in self._children:
             if child.spec.early is early:
-                self._tasks.append(asyncio.create_task(child.supervise()))
+                self._supervisions.append(asyncio.create_task(child.supervise()))
 
     async def _finish(self, spec: ProcessSpec) -> int:
         """Run a process to its end; return its exit code."""
@@ -218,17 +220,21 @@ class Runner:
         await self._stop.wait()
         return SUCCEEDED
 
-    async def _shut_down(self, tasks: list[asyncio.Task[Any]]) -> None:
+    async def _shut_down(self, work: asyncio.Task[int], ends: Sequence[asyncio.Task[Any]]) -> None:
         self._lock.describe(Holder(os.getpid(), stopping=True))
+        work.cancel()
         if self._children:
             self._console.say("Stopping")
         for child in list(self._children):
             await child.stop()
-        for task in (*self._tasks, *tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *tasks, return_exceptions=True)
+        if self._supervisions:  # they still have last words to print
+            await asyncio.wait(self._supervisions, timeout=LAST_WORDS)
         for child in self._children:
             child.kill()
+        rest: list[asyncio.Task[Any]] = [work, *ends, *self._supervisions, *self._watches]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
         self._console.close()
 
 

@@ -1,10 +1,13 @@
 """`POST /api/v1/jobs/`: a photo and a wish in, a queued and paid edit out."""
 
+import socket
 from collections.abc import Callable
+from contextlib import closing
 from io import BytesIO
 from typing import Any
 
 import pytest
+import requests
 from django.conf import settings
 from django.core.files.storage import default_storage
 from PIL import Image
@@ -15,7 +18,8 @@ from jobs.states import JobStatus
 from payments.models import LedgerEntry
 from qwenedit.users.models import User
 from tests.api import photos
-from tests.api.conftest import PROMPT, Submit, upload
+from tests.api.conftest import JOBS, PROMPT, Submit, upload
+from tests.api.server import WebServer
 from tests.api.traces import stored_files
 from tests.factories import JobFactory, PresetFactory
 
@@ -193,3 +197,20 @@ def test_a_chosen_price_of_nothing_is_free(submit: Submit, api: APIClient, alice
     PresetFactory.create(slug="gift", price=0)
     body: dict[str, Any] = submit(preset="gift").json()
     assert (body["price"], body["balance"]) == (0, settings.INITIAL_BALANCE)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.processes
+def test_an_edit_is_taken_while_the_broker_is_down(alice: User, alice_key: str) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    with WebServer(REDIS_URL=f"redis://127.0.0.1:{port}") as server:
+        answer = requests.post(
+            f"{server.url}{JOBS}",
+            headers={"Authorization": f"Bearer {alice_key}"},
+            files={"image": ("photo.jpg", photos.jpeg(), "image/jpeg")},
+            data={"prompt": PROMPT},
+            timeout=30,
+        )
+    assert answer.status_code == 201, answer.text
+    assert Job.objects.get().status == JobStatus.QUEUED
