@@ -21,9 +21,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
-# How much of a refused body is read and dropped: closing on a client that still sends resets the connection,
-# and the reset can overtake the answer.
-DRAINED_BYTES = 64 << 20
+# How much of a refused body is read and dropped, in multiples of the limit, and for how long: closing on a
+# client that still sends resets the connection, and the reset can overtake the answer.
+DRAINED_LIMITS = 2
 DRAIN_SECONDS = 15.0
 
 
@@ -54,12 +54,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        declared = headers.get(b"content-length", b"")
+        declared = dict(scope["headers"]).get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._max_bytes:
-            # Who waits for leave to send reads the refusal instead; asking for the body would grant it.
-            waits = headers.get(b"expect", b"").lower() == b"100-continue"
-            await self._refuse(receive, send, drain=not waits)
+            await self._refuse(receive, send)
             return
 
         received = 0
@@ -74,9 +71,9 @@ class BodyLimit:
 
         await self._application(scope, counting, send)
         if received > self._max_bytes:
-            await self._refuse(receive, send, drain=True)
+            await self._refuse(receive, send)
 
-    async def _refuse(self, receive: Receive, send: Send, *, drain: bool) -> None:
+    async def _refuse(self, receive: Receive, send: Send) -> None:
         limit = self._max_bytes
         detail = f"The request is too large: at most {limit / (1 << 20):.4g} MB are accepted."
         body = json.dumps(problem(413, "too_large", detail, limit_bytes=limit)).encode()
@@ -87,10 +84,10 @@ class BodyLimit:
         ]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": True})
-        if drain:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_SECONDS):
-                    await _drop(receive, DRAINED_BYTES)
+        # A client that was waiting for leave to send ("Expect: 100-continue") has this instead, and hangs up.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await _drop(receive, DRAINED_LIMITS * limit)
         await send({"type": "http.response.body", "body": b""})
 
 
