@@ -1,14 +1,15 @@
 """The steps of one attempt: upload, submit, follow, collect. Settles nothing.
 
-Every write is fenced by the lease: a runner that was too slow finds that the job is no longer its own. No
-transaction is open while a node is talked to.
+A runner that was too slow finds that the job is no longer its own, and walks away. No transaction is open
+while a node is talked to.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import PurePath
 
@@ -24,6 +25,7 @@ from jobs.comfy.errors import ComfyUnreachable, ExecutionFailed
 from jobs.comfy.events import EventStream
 from jobs.comfy.follower import PENDING_GRACE, POLL_ALONE, SILENCE_GRACE, Follower
 from jobs.comfy.workflow import ModelFiles, Workflow, WorkflowInputs
+from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, JobImage
 from jobs.scheduler import Claim
 from jobs.states import AttemptStatus
@@ -31,9 +33,9 @@ from qwenedit.lib.images import ImageTooLarge, InvalidImage, Picture, strip_resu
 
 logger = structlog.get_logger(__name__)
 
-RENEW_EVERY = 2.0  # seconds
 PROGRESS_EVERY = 0.5  # seconds
 LARGEST_RESULT = 64 * 1024 * 1024
+LONGEST_TRANSFERS = 600.0  # seconds for all pictures of an attempt, to the node and back
 
 stopping = threading.Event()
 
@@ -47,10 +49,20 @@ def _stop_attempts(**_signal: object) -> None:
     stopping.set()
 
 
-class AttemptRun:
-    """One attempt under a claim. `perform` returns the result, or raises."""
+def longest_wait() -> float:
+    """Return the seconds that a prompt may wait on its node behind others."""
+    return settings.COMFYUI_TIMEOUT * settings.COMFYUI_NODE_DEPTH + PENDING_GRACE
 
-    def __init__(self, claim: Claim) -> None:
+
+def longest_attempt() -> float:
+    """Return the seconds after which an attempt has ended, however it goes."""
+    return longest_wait() + settings.COMFYUI_TIMEOUT + LONGEST_TRANSFERS
+
+
+class AttemptRun:
+    """One attempt under a claim whose lease `keeper` keeps. `perform` returns the result, or raises."""
+
+    def __init__(self, claim: Claim, keeper: LeaseKeeper) -> None:
         self.job = claim.job
         self.attempt = claim.attempt
         self.lease = claim.lease
@@ -58,7 +70,7 @@ class AttemptRun:
         self.client = nodes.client_of(claim.attempt.node)
         self.workflow = Workflow.load(settings.COMFYUI_WORKFLOW)
         self.prompt_id = str(claim.attempt.pk)
-        self.renewed_at = time.monotonic()
+        self.keeper = keeper
         self.told_progress = 0
         self.told_at = 0.0
 
@@ -76,7 +88,7 @@ class AttemptRun:
         inputs = list(self.job.images.filter(role=JobImage.Role.INPUT).order_by("position"))
         references = []
         for image in inputs:
-            self._keep_lease(now=True)
+            self._check()
             # Named by content: sent again, the same picture makes no second file on the node, and no
             # late writer can put one user's picture under another's name.
             name = f"{image.sha256[:40]}{PurePath(str(image.file)).suffix}"
@@ -101,7 +113,9 @@ class AttemptRun:
                 ),
             )
         )
-        self._keep_lease(now=True)
+        self._check()
+        # Asked of the database itself: a prompt posted for a lost attempt would run for nobody.
+        scheduler.renew(self.lease, now=timezone.now())
         try:
             self.client.submit(
                 graph, self.prompt_id, self.attempt.pk.hex, output_node=self.workflow.output_node
@@ -118,12 +132,12 @@ class AttemptRun:
             output_node=self.workflow.output_node,
             sampler_node=self.workflow.sampler_node,
             longest_execution=settings.COMFYUI_TIMEOUT,
-            longest_wait=settings.COMFYUI_TIMEOUT * settings.COMFYUI_NODE_DEPTH + PENDING_GRACE,
+            longest_wait=longest_wait(),
             poll_now=self.adopted,
         )
         outputs = None
         while outputs is None:
-            self._keep_lease()
+            self._check()
             outputs = follower.step()
             if self.attempt.executing_at is None and (follower.is_executing or outputs):
                 self._record(executing_at=timezone.now())
@@ -131,9 +145,12 @@ class AttemptRun:
         return outputs
 
     def _collect(self, outputs: tuple[OutputImage, ...]) -> Picture:
+        # Also replaces a connection that died while the node worked, before the result needs it.
+        with _dispensable_write():
+            scheduler.renew(self.lease, now=timezone.now())
         asked_since = time.monotonic()
         while True:
-            self._keep_lease(now=True)
+            self._check()
             try:
                 data = self.client.view(outputs[0], max_bytes=LARGEST_RESULT)
                 return strip_result(data, max_bytes=LARGEST_RESULT)
@@ -145,28 +162,30 @@ class AttemptRun:
             except (InvalidImage, ImageTooLarge) as error:
                 raise ExecutionFailed(f"the result is no picture: {error.message}") from error
 
-    def _keep_lease(self, *, now: bool = False) -> None:
+    def _check(self) -> None:
         if stopping.is_set():
             raise WorkerStopping
-        moment = time.monotonic()
-        if not now and moment - self.renewed_at < RENEW_EVERY:
-            return
-        try:
-            scheduler.renew(self.lease, now=timezone.now())
-        except (OperationalError, InterfaceError):
-            # A database that restarts must not cost an edit. If it stays away, the lease runs out.
-            logger.warning("Lease not renewed, the database does not answer")
-            close_old_connections()
-        self.renewed_at = moment
+        self.keeper.check()
 
     def _tell_progress(self, progress: int) -> None:
         now = time.monotonic()
         if self.told_progress < progress < 100 and now - self.told_at >= PROGRESS_EVERY:
             self.told_progress, self.told_at = progress, now
-            with suppress(OperationalError, InterfaceError):
+            with _dispensable_write():
                 self.lease.held().update(progress=progress)
 
     def _record(self, **moments: datetime) -> None:
         for name, value in moments.items():
             setattr(self.attempt, name, value)
-        Attempt.objects.filter(pk=self.attempt.pk, status=AttemptStatus.ACTIVE).update(**moments)
+        with _dispensable_write():
+            Attempt.objects.filter(pk=self.attempt.pk, status=AttemptStatus.ACTIVE).update(**moments)
+
+
+@contextmanager
+def _dispensable_write() -> Iterator[None]:
+    """Go on without what the block writes where the database does not answer; the next one reconnects."""
+    try:
+        yield
+    except (OperationalError, InterfaceError):
+        logger.warning("Not recorded, the database does not answer")
+        close_old_connections()

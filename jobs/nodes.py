@@ -45,12 +45,16 @@ def client_of(node: Node) -> ComfyClient:
 
 def is_healthy(node: Node) -> bool:
     """Return whether the node may be given work now: it answers, and it has not stopped executing."""
-    key = f"node:{node.pk}:healthy"
-    known = _cached(lambda: cache.get(key))
+    known = _cached(lambda: cache.get(_key(node)))
     if known is None:
         known = probe(node)
-        _cached(lambda: cache.set(key, known, HEALTHY_FOR if known else UNHEALTHY_FOR))
+        _cached(lambda: cache.set(_key(node), known, HEALTHY_FOR if known else UNHEALTHY_FOR))
     return bool(known)
+
+
+def distrust(node: Node) -> None:
+    """Forget that a node answered: it has just failed an attempt, and must not fail every one that is due."""
+    _cached(lambda: cache.delete(_key(node)))
 
 
 def probe(node: Node, *, look_at_queue: bool = False) -> bool:
@@ -70,10 +74,14 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
             is_healthy=False, checked_at=now, stalled_since=None, problem=error.detail[:300]
         )
         return False
+    of_queue: dict[str, object] = {}
     if queue is not None:
-        stuck = bool(queue.pending) and not queue.running
-        node.stalled_since = (node.stalled_since or now) if stuck else None
-        node.queue_length = len(queue.running) + len(queue.pending)
+        node.stalled_since = (node.stalled_since or now) if queue.is_stalled else None
+        # Written only by whoever looked: the gate's copy of the row may be older than the last look.
+        of_queue = {
+            "stalled_since": node.stalled_since,
+            "queue_length": len(queue.running) + len(queue.pending),
+        }
     stalled = node.stalled_since is not None and now - node.stalled_since >= STALLED_AFTER
     if stalled and node.is_healthy:
         logger.error("Node answers, but executes nothing", node=node.name, url=node.shown_url)
@@ -83,8 +91,7 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
         is_healthy=not stalled,
         checked_at=now,
         healthy_at=now,
-        stalled_since=node.stalled_since,
-        queue_length=node.queue_length,
+        **of_queue,
         problem=f"Answers, but executes nothing since {node.stalled_since:%H:%M:%S} UTC" if stalled else "",
         version=stats.version[:40],
         device=stats.device[:200],
@@ -124,6 +131,10 @@ def follow_environment(**_signal: object) -> None:
 def configured_urls() -> list[str]:
     """Return the addresses of COMFYUI_URL, or that of the sandbox where none is set."""
     return list(settings.COMFYUI_URLS) or [settings.SANDBOX_COMFYUI_URL]
+
+
+def _key(node: Node) -> str:
+    return f"node:{node.pk}:healthy"
 
 
 def _cached(operation: Callable[[], T]) -> T | None:

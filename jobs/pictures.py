@@ -1,23 +1,24 @@
 """Storing pictures under unguessable names, serving them, and deleting what nobody may see any more.
 
-A file is written before the row that names it and deleted after the row is gone, so a crash can leave a
-file without a row but never a row without its file; `delete_orphans` finds the former.
+A file is written before the row that names it, so a crash can leave a file without a row, which
+`delete_orphans` finds, but never a row whose file is not there. A purge goes the other way, files first: a
+crash leaves rows that the next purge finds again, and no picture outlives its time unseen.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import transaction
 
 from jobs.models import Job, JobImage
 from jobs.states import FINAL
+from qwenedit.errors import DomainError
 from qwenedit.lib.images import Picture
 
 logger = structlog.get_logger(__name__)
@@ -38,13 +39,17 @@ def store(role: JobImage.Role, picture: Picture, *, now: datetime) -> str:
 
 @contextmanager
 def stored(role: JobImage.Role, pictures: Sequence[Picture], *, now: datetime) -> Iterator[list[str]]:
-    """Write pictures for the length of a block that commits their rows; delete them if it raises."""
+    """Write pictures for the length of a block that commits their rows; delete them if it refuses to.
+
+    A refusal (DomainError) has committed nothing. After any other error the commit may have happened, as
+    when its answer was lost: the search for orphans, which asks the rows, decides then.
+    """
     names: list[str] = []
     try:
         for picture in pictures:
             names.append(store(role, picture, now=now))
         yield names
-    except BaseException:
+    except DomainError:
         delete_files(names)
         raise
 
@@ -73,24 +78,19 @@ def read(image: JobImage) -> bytes:
     return data
 
 
-def delete_files(names: Sequence[str]) -> None:
-    """Delete files; one that can not be deleted now is left to the search for orphans."""
-    for name in names:
-        try:
-            default_storage.delete(name)
-        except OSError:
-            logger.warning("picture could not be deleted", file=name)
+def delete_files(names: Iterable[str]) -> list[str]:
+    """Delete files and return those that are gone; one that can not be deleted is left to a later try."""
+    return [name for name in names if _delete(name)]
 
 
 def purge_expired(*, before: datetime) -> int:
     """Delete the pictures of jobs that finished before `before`; return how many pictures went."""
-    expired = JobImage.objects.filter(job__status__in=FINAL, job__finished_at__lt=before)
-    purged = 0
-    while batch := list(expired.values_list("pk", "file")[:PURGE_BATCH]):
-        with transaction.atomic():
-            JobImage.objects.filter(pk__in=[pk for pk, _ in batch]).delete()
-        delete_files([name for _, name in batch])
-        purged += len(batch)
+    expired = JobImage.objects.filter(job__status__in=FINAL, job__finished_at__lt=before).order_by("pk")
+    purged = last = 0
+    while batch := dict(expired.filter(pk__gt=last).values_list("pk", "file")[:PURGE_BATCH]):
+        gone = delete_files(batch.values())
+        purged += JobImage.objects.filter(pk__in=batch, file__in=gone).delete()[0]
+        last = max(batch)
     return purged
 
 
@@ -107,9 +107,17 @@ def delete_orphans(*, now: datetime, days: int = 3) -> int:
             names = {f"{folder}/{file}" for file in files}
             names -= set(JobImage.objects.filter(file__in=names).values_list("file", flat=True))
             orphans = [name for name in names if _older_than(name, now - ORPHAN_AGE)]
-            delete_files(orphans)
-            deleted += len(orphans)
+            deleted += len(delete_files(orphans))
     return deleted
+
+
+def _delete(name: str) -> bool:
+    try:
+        default_storage.delete(name)
+    except Exception as error:  # every storage has errors of its own
+        logger.warning("picture could not be deleted", file=name, reason=str(error))
+        return False
+    return True
 
 
 def _older_than(name: str, moment: datetime) -> bool:

@@ -23,16 +23,17 @@ MOST_WAKE_UPS = 8
 def sweep() -> int:
     """Wake workers for what is due or abandoned, and end attempts whose jobs ended; return the wake-ups."""
     now = timezone.now()
-    forsaken = Attempt.objects.filter(
-        status=AttemptStatus.ACTIVE, job__status__in=FINAL, job__finished_at__lt=now - RUNNER_NOTICES
-    )
-    for attempt in forsaken[:20]:
-        runner.leave(attempt)
     waiting = (
         Job.objects.due(now)[:MOST_WAKE_UPS].count() + Job.objects.abandoned(now)[:MOST_WAKE_UPS].count()
     )
     for _ in range(min(waiting, MOST_WAKE_UPS)):
         wake_queue()
+    # Last, for it talks to nodes, and one of them may be slow to answer.
+    forsaken = Attempt.objects.filter(
+        status=AttemptStatus.ACTIVE, job__status__in=FINAL, job__finished_at__lt=now - RUNNER_NOTICES
+    )
+    for attempt in forsaken[:20]:
+        runner.leave(attempt)
     return waiting
 
 

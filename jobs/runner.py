@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from jobs import attempts, nodes, scheduler
 from jobs.attempts import AttemptRun, WorkerStopping
-from jobs.comfy.errors import ComfyError, PromptLost
+from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
+from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, StaleState
 from jobs.scheduler import Claim, Idle
 from jobs.services import close_attempt, settle_failure, settle_success
@@ -35,15 +36,27 @@ def run_next() -> Claim | Idle:
 
 
 def _run(claim: Claim) -> None:
-    job, attempt, lease = claim.job, claim.attempt, claim.lease
     try:
-        result = AttemptRun(claim).perform()
-        settle_success(lease=lease, attempt=attempt, result=result)
+        with LeaseKeeper(claim.lease, longest=attempts.longest_attempt()) as keeper:
+            _perform(claim, keeper)
     except StaleState:
-        leave(attempt)
+        leave(claim.attempt)
     except WorkerStopping:
-        scheduler.release(lease, now=timezone.now())
-        logger.info("Worker stops, the job is left to be adopted", attempt=attempt.number)
+        scheduler.release(claim.lease, now=timezone.now())
+        logger.info("Worker stops, the job is left to be adopted", attempt=claim.attempt.number)
+    except (OperationalError, InterfaceError):
+        # The result, if any, is still on the node: whoever adopts the job collects it.
+        logger.exception("Database lost during an attempt, the job is left to be adopted")
+        close_old_connections()
+
+
+def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
+    attempt = claim.attempt
+    try:
+        result = AttemptRun(claim, keeper).perform()
+        settle_success(lease=claim.lease, attempt=attempt, result=result)
+    except (StaleState, WorkerStopping, OperationalError, InterfaceError):
+        raise
     except ComfyError as error:
         if error.operator_alarm:
             logger.error(  # noqa: TRY400  (the detail says it; a traceback of ours does not)
@@ -52,6 +65,8 @@ def _run(claim: Claim) -> None:
                 node=attempt.node.name,
                 reason=error.detail,
             )
+        if isinstance(error, ComfyUnreachable):
+            nodes.distrust(attempt.node)
         _settle_failure(
             claim,
             code=error.code,
@@ -61,17 +76,13 @@ def _run(claim: Claim) -> None:
             # An attempt that was adopted before the node accepted it failed with its worker, not by itself.
             consumed=not (isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None),
         )
-    except DatabaseError:
-        # The result, if any, is still on the node: whoever adopts the job collects it.
-        logger.exception("Database lost during an attempt, the job is left to be adopted", job_id=job.pk)
-        close_old_connections()
     except Exception as error:
         logger.exception("Attempt failed by a mistake of ours", attempt=attempt.number)
         _settle_failure(
             claim,
             code="internal_error",
             message="Something went wrong on our side.",
-            detail=f"{type(error).__name__}: {error}",
+            detail=f"{type(error).__name__}: {error}".replace("\0", ""),
             retryable=True,
         )
 
@@ -79,27 +90,28 @@ def _run(claim: Claim) -> None:
 def _settle_failure(
     claim: Claim, *, code: str, message: str, detail: str, retryable: bool, consumed: bool = True
 ) -> None:
+    # Whoever has adopted the attempt follows the very same prompt: it is theirs to cancel.
+    scheduler.renew(claim.lease, now=timezone.now())
     with suppress(ComfyError):
         nodes.client_of(claim.attempt.node).cancel(str(claim.attempt.pk))
-    try:
-        settle_failure(
-            lease=claim.lease,
-            attempt=claim.attempt,
-            code=code,
-            message=f"{message} {POINTS_ARE_BACK}",
-            detail=detail,
-            retryable=retryable,
-            consumed=consumed,
-        )
-    except StaleState:
-        leave(claim.attempt)
+    settle_failure(
+        lease=claim.lease,
+        attempt=claim.attempt,
+        code=code,
+        message=f"{message} {POINTS_ARE_BACK}",
+        detail=detail,
+        retryable=retryable,
+        consumed=consumed,
+    )
 
 
 def leave(attempt: Attempt) -> None:
-    """Walk away from an attempt whose lease is lost; take its prompt off the node if the job has ended."""
+    """Walk away from an attempt whose lease is lost; take its prompt off the node unless it is needed."""
     now = Attempt.objects.select_related("job", "node").get(pk=attempt.pk)
-    if now.status != AttemptStatus.ACTIVE or now.job.status == JobStatus.RUNNING:
-        return  # somebody else follows this attempt, or has ended it
+    is_followed = now.status == AttemptStatus.ACTIVE and now.job.status == JobStatus.RUNNING
+    if is_followed or now.status == AttemptStatus.SUCCEEDED:
+        return
+    # Also where the attempt has ended: our prompt may have reached the node after that.
     with suppress(ComfyError):
         nodes.client_of(now.node).cancel(str(now.pk))
     close_attempt(attempt=now)

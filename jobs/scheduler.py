@@ -83,11 +83,16 @@ def release(lease: Lease, *, now: datetime) -> None:
 def report_closed_gate() -> None:
     """Say of queued jobs that they wait for a GPU; no attempt is consumed."""
     queued = Job.objects.filter(status=JobStatus.QUEUED)
-    told = list(queued.filter(waiting_for_gpu=False).values_list("pk", flat=True))
-    queued.filter(pk__in=told).update(waiting_for_gpu=True)
-    heads = told or list(queued.in_order().values_list("pk", flat=True)[:1])
-    for job_id in heads[:MOST_LOGGED]:
-        logger.warning(f"ComfyUI health check failed for job {job_id}, returning to queue", job_id=job_id)  # noqa: G004
+    news = queued.filter(waiting_for_gpu=False)
+    told = list(news.order_by("pk").only("pk", "request_id")[:MOST_LOGGED])
+    if told:
+        news.update(waiting_for_gpu=True)
+    for job in told or queued.in_order().only("pk", "request_id")[:1]:
+        logger.warning(
+            f"ComfyUI health check failed for job {job.pk}, returning to queue",  # noqa: G004
+            job_id=job.pk,
+            request_id=job.request_id or None,
+        )
 
 
 def open_gate() -> None:
@@ -100,15 +105,26 @@ def open_gate() -> None:
 def _adopt(now: datetime) -> Claim | None:
     for job in Job.objects.abandoned(now).order_by("lease_until")[:5]:
         lease = Lease(job.pk, uuid.uuid4())
+        # Conditional on the dead runner's token: of two adopters, one finds it gone.
+        abandoned = Job.objects.filter(pk=job.pk, lease_token=job.lease_token, lease_until__lte=now)
         with transaction.atomic():
-            # Conditional on the dead runner's token: of two adopters, one finds it gone.
-            taken = Job.objects.filter(
-                pk=job.pk, status=JobStatus.RUNNING, lease_token=job.lease_token, lease_until__lte=now
-            ).update(lease_token=lease.token, lease_until=timezone.now() + settings.JOB_LEASE)
+            taken = abandoned.filter(status=JobStatus.RUNNING).update(
+                lease_token=lease.token, lease_until=timezone.now() + settings.JOB_LEASE
+            )
             if not taken:
                 continue
-            attempt = job.attempts.select_related("node").filter(status=AttemptStatus.ACTIVE).get()
-        logger.warning("Job adopted from a runner that is gone", job_id=job.pk, attempt=attempt.number)
+            active = job.attempts.select_related("node").filter(status=AttemptStatus.ACTIVE)
+            attempt = active.order_by("-number").first()
+            if attempt is None:  # whatever did that, it must not stop the claims of everybody
+                lease.held().advance(JobStatus.QUEUED, lease_token=None, lease_until=None)
+                logger.error("A job ran without an attempt, it is queued again", job_id=job.pk)
+                continue
+        logger.warning(
+            "Job adopted from a runner that is gone",
+            job_id=job.pk,
+            attempt=attempt.number,
+            request_id=job.request_id or None,
+        )
         return Claim(job, attempt, lease, adopted=True)
     return None
 

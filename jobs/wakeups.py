@@ -6,7 +6,8 @@ from contextlib import suppress
 import structlog
 from celery import current_app
 from django.core.cache import cache
-from kombu.exceptions import OperationalError
+from kombu.exceptions import LimitExceeded, OperationalError
+from kombu.pools import producers
 from redis.exceptions import RedisError
 
 logger = structlog.get_logger(__name__)
@@ -16,11 +17,17 @@ RETRY_CHAIN = "jobs:retry-chain"
 RETRY_CHAIN_SECONDS = 15
 
 
+# The caller is often a user's request: it waits neither for a silent broker nor for one to come back.
+IMPATIENCE = {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0}
+
+
 def wake_queue() -> None:
-    """Publish one wake-up. A broker that is down costs the job seconds, and the caller nothing."""
+    """Publish one wake-up. A broker that is down costs the job seconds, and the caller two at most."""
     try:
-        current_app.send_task(PROCESS_NEXT_JOB, retry=False)
-    except (OperationalError, OSError) as error:
+        connection = current_app.connection_for_write(transport_options=IMPATIENCE)
+        with producers[connection].acquire(block=True, timeout=2) as producer:
+            current_app.send_task(PROCESS_NEXT_JOB, producer=producer, retry=False)
+    except (LimitExceeded, OperationalError, OSError) as error:
         logger.warning("wake-up not published, the sweep will find the work", reason=str(error))
 
 

@@ -8,4 +8,6 @@ class QwenEditConfig(AppConfig):
 
     def ready(self) -> None:
         # The checks register themselves; the Celery app becomes the current one in every process.
-        from qwenedit import celery, checks, request_ids  # noqa: F401
+        from qwenedit import celery, checks, error_reports, request_ids  # noqa: F401
+
+        error_reports.start()

@@ -6,7 +6,8 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
-from celery.signals import celeryd_after_setup
+from celery.signals import celeryd_after_setup, task_prerun
+from django.db import reset_queries
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from qwenedit import queues
@@ -18,6 +19,12 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 queues.configure(app)
 app.autodiscover_tasks()
 app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+@task_prerun.connect
+def forget_queries(**_: Any) -> None:
+    """Empty the log of queries that DEBUG keeps: no request ends here that would."""
+    reset_queries()
 
 
 @celeryd_after_setup.connect

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 T = TypeVar("T")
 
 TRUE = {"1", "true", "yes", "on"}
+PERIODS = {word for period in ("second", "minute", "hour", "day") for word in (period, period[0])}
 FALSE = {"0", "false", "no", "off"}
 
 
@@ -111,6 +112,17 @@ class Environment:
 
         return self._read(name, time.fromisoformat(default), help, parse, default)
 
+    def rate(self, name: str, default: str, help: str = "") -> str:
+        """Read a rate such as 5/minute; returned in django-ratelimit's spelling, `5/m`."""
+
+        def parse(raw: str) -> str:
+            count, _, period = raw.partition("/")
+            if not count.strip().isdecimal() or int(count) < 1 or period.strip().lower() not in PERIODS:
+                raise ValueError("use a rate such as 5/minute (second, minute, hour, day)")
+            return f"{int(count)}/{period.strip().lower()[0]}"
+
+        return self._read(name, parse(default), help, parse, default)
+
     def choice(
         self, name: str, default: str, choices: tuple[str, ...], help: str = "", *, shown: str | None = None
     ) -> str:
@@ -170,9 +182,13 @@ class Environment:
 def read_dotenv(path: Path) -> dict[str, str]:
     """Read `NAME=value` lines; comments, `export` and matching quotes are understood, nothing is expanded."""
     values: dict[str, str] = {}
-    if not path.is_file():
+    if not path.exists():
         return values
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadEnvironment(f"{path} can not be read: {error}") from None
+    for line in text.splitlines():
         name, separator, value = line.strip().removeprefix("export ").partition("=")
         if not separator or name.startswith("#"):
             continue

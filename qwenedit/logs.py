@@ -4,12 +4,15 @@
 and the same fields apart where the line is JSON. Secrets never reach a logger.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
 # Keys that the middleware binds and that only repeat what the line says; kept in JSON, dropped from text.
 QUIET_IN_TEXT = ("ip", "user_agent", "request", "user_id", "task_id", "parent_task_id")
+
+ROWS_AT_ONCE = 10  # some three kilobytes: one write that lines of other processes can not get into
 
 
 def configuration(line_format: str, level: str) -> dict[str, Any]:
@@ -47,7 +50,11 @@ def configuration(line_format: str, level: str) -> dict[str, Any]:
             "line": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": shared,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *renderers[:-1],
+                    _line_for_each_row(renderers[-1]),
+                ],
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
@@ -72,10 +79,38 @@ def configuration(line_format: str, level: str) -> dict[str, Any]:
 def report(logger: Any, sentence: str, fields: dict[str, Any], *, level: str = "info", **extra: Any) -> None:
     """Log `sentence: name=value, …`, with the same fields apart for JSON. `extra` appears in JSON alone.
 
-    A value that carries a unit is given as text (`"100 rubles"`); the line's words are a contract.
+    A value that carries a unit is given as text (`"100 rubles"`); the line's words are a contract. So is
+    `credited 1000 points`, the one field that is written without its equals sign.
     """
-    line = sentence + ": " + ", ".join(f"{name}={value}" for name, value in fields.items())
-    getattr(logger, level)(line, reported=True, **fields, **extra)
+    getattr(logger, level)(_reported(sentence, fields), reported=True, **fields, **extra)
+
+
+def report_each(logger: Any, sentence: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Log what `report()` would for the (fields, extra) of each row, at a third of the price.
+
+    Several rows pass through the processors as one event; the renderer makes a line of each.
+    """
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
+        lines = [{"event": _reported(sentence, fields), **fields, **extra} for fields, extra in some]
+        logger.info(sentence, reported=True, rows=lines)
+
+
+def _reported(sentence: str, fields: dict[str, Any]) -> str:
+    words = (f"{name} {value}" if name == "credited" else f"{name}={value}" for name, value in fields.items())
+    return f"{sentence}: {', '.join(words)}"
+
+
+def _line_for_each_row(render: Any) -> Any:
+    """Return a renderer that makes one event with `rows` into as many lines, each as if it came alone."""
+
+    def rendered(logger: Any, name: str, event: dict[str, Any]) -> str:
+        rows = event.pop("rows", None)
+        if rows is None:
+            return str(render(logger, name, event))
+        return "\n".join(render(logger, name, event | row) for row in rows)
+
+    return rendered
 
 
 def _without_marks(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,10 @@ SECRET_KEY = env.secret(
     "SECRET_KEY", "Signs sessions. Required with DEBUG off; locally one is made under `var/`"
 )
 if not SECRET_KEY and DEBUG:
-    SECRET_KEY = _persistent_secret(VAR_DIR / "secret_key")
+    try:
+        SECRET_KEY = _persistent_secret(VAR_DIR / "secret_key")
+    except OSError as _error:
+        env.problems.append(f"VAR_DIR={VAR_DIR}: can not be written to ({_error.strerror})")
 elif not SECRET_KEY:
     env.problems.append("SECRET_KEY: required while DEBUG is off")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "Host names this site answers to")
@@ -203,7 +206,9 @@ MAX_UPLOAD_BYTES = (
     1024 * 1024 * env.integer("MAX_UPLOAD_MB", 20, "Largest picture accepted, in MB", minimum=1)
 )
 MAX_REQUEST_BYTES = 3 * MAX_UPLOAD_BYTES + 1024 * 1024  # three pictures, and the rest of the form
-RESULT_RETENTION_DAYS = env.integer("RESULT_RETENTION_DAYS", 30, "Days that pictures are kept", minimum=1)
+RESULT_RETENTION_DAYS = env.integer(
+    "RESULT_RETENTION_DAYS", 30, "Days that pictures are kept", minimum=1, maximum=3650
+)
 
 # ── ComfyUI ──────────────────────────────────────────────────────────────────────────────────
 COMFYUI_URLS = env.urls("COMFYUI_URL", "One or more ComfyUI addresses, comma-separated", shown="sandbox")
@@ -224,7 +229,9 @@ COMFYUI_LORA = env.text("COMFYUI_LORA", "", "Lightning LoRA file; empty takes th
 COMFYUI_NEGATIVE_PROMPT = env.text("COMFYUI_NEGATIVE_PROMPT", "", "Negative prompt of every edit")
 
 # ── Jobs ─────────────────────────────────────────────────────────────────────────────────────
-EDIT_COST = env.integer("EDIT_COST", 30, "Points an edit costs unless its preset says otherwise")
+EDIT_COST = env.integer(
+    "EDIT_COST", 30, "Points an edit costs unless its preset says otherwise", maximum=1_000_000
+)
 MAX_ACTIVE_JOBS_PER_USER = env.integer(
     "MAX_ACTIVE_JOBS_PER_USER", 10, "Unfinished edits a user may have", minimum=1
 )
@@ -236,7 +243,50 @@ JOB_RETRY_DELAYS = (timedelta(seconds=5), timedelta(seconds=10), timedelta(secon
 JOB_LEASE = timedelta(seconds=20)
 
 # ── Points ───────────────────────────────────────────────────────────────────────────────────
-INITIAL_BALANCE = env.integer("INITIAL_BALANCE", 60, "Points a new user starts with")
+INITIAL_BALANCE = env.integer("INITIAL_BALANCE", 60, "Points a new user starts with", maximum=1_000_000_000)
+
+# ── Money ────────────────────────────────────────────────────────────────────────────────────
+POINTS_PER_RUBLE = env.integer("POINTS_PER_RUBLE", 10, "Points for one ruble", minimum=1)
+PAYMENT_MIN_AMOUNT = env.integer("PAYMENT_MIN_AMOUNT", 1, "Smallest top-up, rubles", minimum=1)
+PAYMENT_MAX_AMOUNT = env.integer("PAYMENT_MAX_AMOUNT", 10_000, "Largest top-up, rubles", minimum=1)
+YOOKASSA_ENABLED = env.boolean("YOOKASSA_ENABLED", True, "Take cards and SBP through YooKassa")
+YOOKASSA_SHOP_ID = env.text("YOOKASSA_SHOP_ID", "", "Shop at YooKassa", shown="sandbox")
+YOOKASSA_SECRET_KEY = env.secret("YOOKASSA_SECRET_KEY", "Secret key of the shop; sandbox if not set")
+SANDBOX_YOOKASSA_URL = "http://127.0.0.1:8190"
+YOOKASSA_API_URL = env.url("YOOKASSA_API_URL", "https://api.yookassa.ru/v3", "Base of YooKassa's API")
+YOOKASSA_WEBHOOK_NETWORKS = env.words(
+    "YOOKASSA_WEBHOOK_NETWORKS",
+    "",
+    "Networks a notification may come from, comma-separated; empty means YooKassa's published list",
+)
+YOOKASSA_TEST = env.choice(
+    "YOOKASSA_TEST", "any", ("any", "true", "false"), "The test flag that payments must carry to be credited"
+)
+RECEIPT_REQUIRED = env.boolean(
+    "RECEIPT_REQUIRED", False, "Ask for an e-mail and send a fiscal receipt (54-FZ)"
+)
+RECEIPT_VAT_CODE = env.integer("RECEIPT_VAT_CODE", 1, "VAT code of the receipt", minimum=1, maximum=12)
+RECEIPT_PAYMENT_SUBJECT = env.text("RECEIPT_PAYMENT_SUBJECT", "service", "Subject on the receipt")
+RECEIPT_PAYMENT_MODE = env.text("RECEIPT_PAYMENT_MODE", "full_payment", "Mode on the receipt")
+RECEIPT_TAX_SYSTEM = env.integer("RECEIPT_TAX_SYSTEM", 0, "Tax system code, 0 to leave it out", maximum=6)
+RATE_LIMIT_ENABLED = env.boolean("RATE_LIMIT_ENABLED", True, "Limit how often payments may be created")
+PAYMENT_RATE_LIMIT = env.rate(
+    "PAYMENT_RATE_LIMIT", "5/minute", "Payment creations per user, or per address for strangers"
+)
+PROMO_RATE_LIMIT = env.rate("PROMO_RATE_LIMIT", "10/hour", "Promo codes a user may try")
+WEEKLY_BONUS_ENABLED = env.boolean("WEEKLY_BONUS_ENABLED", True, "Give everybody points once a week")
+WEEKLY_BONUS_AMOUNT = env.integer("WEEKLY_BONUS_AMOUNT", 10, "Points of the weekly bonus", minimum=1)
+WEEKLY_BONUS_DAY = env.integer("WEEKLY_BONUS_DAY", 4, "Its day: Monday is 0, Friday 4", maximum=6)
+WEEKLY_BONUS_TIME = env.clock("WEEKLY_BONUS_TIME", "20:00", "Its time of day, UTC")
+
+# ── Telegram: read by the bot ────────────────────────────────────────────────────────────────
+BOT_TOKEN = env.secret("BOT_TOKEN", "Token of the bot, from BotFather; sandbox if not set")
+TELEGRAM_API_URL = env.url(
+    "TELEGRAM_API_URL", "https://api.telegram.org", "Base of the Bot API and its files"
+)
+TELEGRAM_WEBHOOK_SECRET = env.secret(
+    "TELEGRAM_WEBHOOK_SECRET", "Secret that Telegram's webhook calls must carry"
+)
 
 # ── Celery: the database row is the truth, a message is a wake-up ────────────────────────────
 WORKER_THREADS = env.integer(
@@ -285,7 +335,9 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PUBLIC": True,
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.states.JobStatus"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "jobs.states.JobStatus",
+    },
 }
 
 # ── Watching it run ──────────────────────────────────────────────────────────────────────────

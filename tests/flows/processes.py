@@ -19,7 +19,7 @@ class CeleryProcess:
 
     def __init__(self, role: str, **environment: str) -> None:
         self.role = role
-        self._environment = os.environ | environment
+        self._environment = os.environ | {"PYTHONUNBUFFERED": "1"} | environment
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
 

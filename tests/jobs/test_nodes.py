@@ -71,6 +71,16 @@ def test_a_node_that_answers_but_executes_nothing_is_unhealthy(
     assert nodes.probe(node, look_at_queue=True)
 
 
+def test_the_gate_does_not_overwrite_what_the_last_look_at_the_queue_found(node: Node) -> None:
+    since = timezone.now() - timedelta(seconds=10)
+    Node.objects.update(stalled_since=since, queue_length=3)  # after `node` was read
+
+    assert nodes.probe(node)
+
+    node.refresh_from_db()
+    assert (node.stalled_since, node.queue_length) == (since, 3)
+
+
 def test_rows_follow_the_environment() -> None:
     by_hand = NodeFactory.create(url="http://by-hand:8188", from_environment=False)
 

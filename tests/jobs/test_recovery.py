@@ -1,6 +1,8 @@
 """What the beat repairs."""
 
 import os
+import socket
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -15,8 +17,10 @@ from jobs import pictures, recovery, scheduler
 from jobs.models import Attempt, Job, JobImage
 from jobs.services import cancel_job
 from jobs.states import AttemptStatus, JobStatus
+from jobs.wakeups import wake_queue
 from tests.factories import NodeFactory
 from tests.jobs.conftest import Submit
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,16 +79,51 @@ def test_a_node_that_comes_back_wakes_the_queue(sandbox: object, valkey: redis.R
     assert wake_ups(valkey) == 1
 
 
-def test_a_dead_broker_costs_the_submission_nothing(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("answer", "patience"), [("refuses", 1), ("is silent", 5)])
+def test_a_broker_that_is_away_does_not_keep_the_submission_waiting(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch, answer: str, patience: float
+) -> None:
     from qwenedit.celery import app
 
-    monkeypatch.setattr(app.conf, "broker_write_url", "redis+socket:///nowhere/valkey.sock?virtual_host=0")
-    app.pool.force_close_all()
-    app.amqp._producer_pool = None
-
-    job = submit()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if answer == "refuses":
+            listener.close()
+        monkeypatch.setattr(app.conf, "broker_write_url", f"redis://127.0.0.1:{port}/0")
+        began = time.monotonic()
+        job = submit()
 
     assert job.status == JobStatus.QUEUED
+    assert time.monotonic() - began < patience
+
+
+def test_wake_ups_are_published_again_once_the_broker_is_back(valkey: redis.Redis) -> None:
+    wake_queue()
+    for name in ("NORMAL", "PUBSUB"):
+        valkey.execute_command("CLIENT", "KILL", "TYPE", name, "SKIPME", "yes")
+
+    def woken() -> bool:
+        wake_queue()
+        return wake_ups(valkey) > 1
+
+    wait_until(woken, timeout=5)
+
+
+def test_wake_ups_are_published_before_slow_nodes_are_asked_anything(
+    submit: Submit, run: Callable[[], object], valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = submit()
+    scheduler.claim_next()
+    cancel_job(job=cancelled)
+    Job.objects.update(finished_at=timezone.now() - timedelta(minutes=1))
+    submit()
+    valkey.flushall()
+    waiting = []
+    monkeypatch.setattr(recovery.runner, "leave", lambda _attempt: waiting.append(wake_ups(valkey)))
+
+    recovery.sweep()
+
+    assert waiting == [1]
 
 
 def test_pictures_past_their_time_are_deleted_with_their_files(

@@ -16,12 +16,14 @@ from PIL import Image
 
 from jobs import attempts, runner, scheduler
 from jobs.attempts import AttemptRun
+from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, Job, JobImage, Node, StaleState
 from jobs.scheduler import Claim, Idle
 from jobs.services import cancel_job, settle_success
 from jobs.states import AttemptStatus, JobStatus
 from payments.models import LedgerEntry
 from qwenedit.lib.images import strip_result
+from tests.factories import UserFactory
 from tests.jobs.conftest import Submit
 from tests.servers import SandboxServer
 from tests.waiting import wait_until
@@ -311,12 +313,16 @@ def claim() -> Claim:
     return claimed
 
 
+def submit_to_node(claim: Claim) -> None:
+    """Take the first steps of an attempt, up to the prompt on its node, and no more."""
+    AttemptRun(claim, LeaseKeeper(claim.lease, longest=60)).submit()
+
+
 def test_a_job_whose_runner_died_after_submitting_is_adopted_and_done_once(
     submit: Submit, run: Run, sandbox: SandboxServer
 ) -> None:
     job = submit()
-    dead = AttemptRun(claim())
-    dead.submit()
+    submit_to_node(claim())
     expire_lease(job)
 
     run()
@@ -362,7 +368,7 @@ def test_a_job_that_kills_every_runner_ends_at_last(submit: Submit, run: Run) ->
 def test_a_runner_that_was_too_slow_changes_nothing(submit: Submit, run: Run, sample_photo: bytes) -> None:
     job = submit()
     slow = claim()
-    AttemptRun(slow).submit()
+    submit_to_node(slow)
     expire_lease(job)
     run()
     before = Job.objects.values().get(pk=job.pk)
@@ -405,6 +411,23 @@ def test_a_worker_that_stops_hands_its_job_on_at_once(
 
     job.refresh_from_db()
     assert (job.status, job.attempts.count(), job.failures) == (JobStatus.SUCCEEDED, 1, 0)
+
+
+def test_a_node_that_dies_costs_only_the_job_it_had(submit: Submit, run: Run, sandbox: SandboxServer) -> None:
+    first, second = submit(), submit()
+    run()
+    sandbox.kill()  # the gate's answer of a moment ago still says that it is well
+
+    third = submit(user=UserFactory.create())
+    outcomes = [run(), run()]
+
+    assert isinstance(outcomes[0], Claim)
+    assert outcomes[1] is Idle.NO_HEALTHY_NODE
+    failures = Job.objects.exclude(pk=first.pk).order_by("pk").values_list("failures", flat=True)
+    assert sorted(failures) == [0, 1]
+    assert {second.pk, third.pk} == set(
+        Job.objects.filter(status=JobStatus.QUEUED).values_list("pk", flat=True)
+    )
 
 
 def test_a_result_that_is_no_picture_is_not_delivered(

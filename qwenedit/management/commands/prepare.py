@@ -22,4 +22,4 @@ class Command(BaseCommand):
         call_command("load_presets", stdout=self.stdout)
         call_command("sync_nodes", stdout=self.stdout)
         if not settings.DEBUG:
-            call_command("collectstatic", interactive=False, stdout=self.stdout)
+            call_command("collectstatic", interactive=False, verbosity=0)

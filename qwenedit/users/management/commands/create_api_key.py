@@ -23,6 +23,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["telegram_id"] is not None:
+            if not 0 < options["telegram_id"] < 2**63:
+                raise CommandError("A Telegram id is a positive number of at most 63 bits.")
             user, created = register_telegram_user(telegram_id=options["telegram_id"])
         else:
             try:

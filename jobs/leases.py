@@ -1,0 +1,70 @@
+"""Keeping a lease while its attempt waits: for a slow node, a long transfer, a database that restarts.
+
+The renewing has a thread and a database connection of its own, so that nothing the attempt waits for lets
+the lease run out. Knows nothing of nodes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import structlog
+from django.db import InterfaceError, OperationalError, connections
+from django.utils import timezone
+
+from jobs import scheduler
+from jobs.models import StaleState
+from jobs.services import Lease
+
+logger = structlog.get_logger(__name__)
+
+RENEW_EVERY = 2.0  # seconds
+
+
+class LeaseKeeper:
+    """Renews `lease` for the length of a `with` block, but no longer than `longest` seconds.
+
+    A runner that has not ended by then never will: its job is anybody's to adopt.
+    """
+
+    def __init__(self, lease: Lease, *, longest: float) -> None:
+        self.is_held = True
+        self._lease = lease
+        self._give_up_at = time.monotonic() + longest
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"lease of job {lease.job_id}", daemon=True)
+
+    def check(self) -> None:
+        """Raise StaleState once the lease is known to be lost: the job ended, or somebody took it over."""
+        if not self.is_held:
+            raise StaleState("The lease was lost.")
+
+    def _keep(self) -> None:
+        try:
+            while not self._ended.wait(RENEW_EVERY) and time.monotonic() < self._give_up_at:
+                self._renew()
+        except StaleState:
+            self.is_held = False
+        finally:
+            connections.close_all()
+
+    def _renew(self) -> None:
+        try:
+            scheduler.renew(self._lease, now=timezone.now())
+        except (OperationalError, InterfaceError):
+            # A database that restarts must not cost an edit. If it stays away, the lease runs out.
+            logger.warning("Lease not renewed, the database does not answer", job_id=self._lease.job_id)
+            connections.close_all()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
