@@ -20,7 +20,7 @@ run:  ## start everything on this machine and make one edit; ONCE=1 ends after i
 
 test:  ## run the whole test suite
 	$(INSTALL) requirements-dev.txt
-	@exec $(PYTHON) -m pytest $(ARGS)
+	@exec $(PYTHON) -m pytest -n auto --maxprocesses=4 $(ARGS)
 
 check:  ## format, lint, types, import contracts, Django's own checks, migrations, API schema, documentation
 	$(INSTALL) requirements-dev.txt

@@ -128,11 +128,33 @@ def refund_job(*, user_id: int, job_id: int, points: int, reason: str) -> Ledger
     return posting.entry
 
 
-def grant(*, user_id: int, points: int, key: str, reason: str) -> Posting:
-    """Give (or with a negative number take) points for a reason a person names, once per `key`."""
-    return post(
+def grant(*, user_id: int, points: int, key: str, reason: str, staff_id: int | None = None) -> Posting:
+    """Give (or with a negative number take) points for a reason a person names, once per `key`.
+
+    Raises InsufficientPoints where there is less to take, and KeyConflict.
+    """
+    posting = post(
         user_id=user_id, amount=points, kind=LedgerEntry.Kind.GRANT, key=f"grant:{key}", description=reason
     )
+    if posting.created:
+        entry = posting.entry
+        transaction.on_commit(
+            lambda: report(
+                logger,
+                "Points granted" if points > 0 else "Points taken",
+                {
+                    "payment_id": entry.pk,
+                    "user_id": user_id,
+                    "amount": f"{points} points",
+                    "reason": reason,
+                    "new_balance": entry.balance_after,
+                },
+                staff_id=staff_id,
+                status="succeeded",
+                balance_before=entry.balance_after - points,
+            )
+        )
+    return posting
 
 
 def give_initial_balance(*, instance: User, created: bool, raw: bool = False, **_signal: Any) -> None:

@@ -6,7 +6,8 @@ django-unfold, and on Django's own admin where unfold is not in INSTALLED_APPS. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -35,7 +36,9 @@ if TYPE_CHECKING or not apps.is_installed("unfold"):
     from django.contrib.auth.forms import AdminPasswordChangeForm as AdminPasswordChangeForm
     from django.contrib.auth.forms import AdminUserCreationForm as UserCreationForm
     from django.contrib.auth.forms import UserChangeForm as UserChangeForm
+    from django.forms import CheckboxInput as CheckboxInput
     from django.forms import CheckboxSelectMultiple as CheckboxSelectMultiple
+    from django.forms import NumberInput as NumberInput
     from django.forms import PasswordInput as PasswordInput
 
     theme_action: Any = None
@@ -45,15 +48,21 @@ else:
     from unfold.decorators import action as theme_action
     from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as CheckboxSelectMultiple
+    from unfold.widgets import UnfoldAdminDecimalFieldWidget as NumberInput
     from unfold.widgets import UnfoldAdminImageFieldWidget as ImageInput
     from unfold.widgets import UnfoldAdminPasswordWidget as PasswordInput
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
+    from unfold.widgets import UnfoldBooleanWidget as CheckboxInput
 
 __all__ = [
     "AdminPasswordChangeForm",
+    "CheckboxInput",
     "CheckboxSelectMultiple",
     "ImageInput",
     "ModelAdmin",
+    "MomentInput",
+    "NumberInput",
+    "OnceForm",
     "PasswordInput",
     "ReadOnlyMixin",
     "TabularInline",
@@ -183,6 +192,18 @@ class TabularInline(ThemeTabularInline):
         hide_title = True  # what earlier releases of unfold call it; later ones warn of it
 
 
+class MomentInput(TextInput):
+    """A day and a time, in UTC, chosen with what the browser has for it."""
+
+    input_type = "datetime-local"
+
+
+class OnceForm(forms.Form):
+    """A form that carries a token of its own, by which a second click is told from a second wish."""
+
+    form_token = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
+
+
 class ReasonForm(forms.Form):
     """Why somebody does what can not be undone; the answer goes to the row's history."""
 
@@ -210,21 +231,46 @@ class ModelAdmin(ThemeModelAdmin):
         if form.is_valid():
             return str(form.cleaned_data["reason"])
         named = list(queryset[: MOST_NAMED + 1])
+        return self.ask(
+            request,
+            form,
+            question=question,
+            button=button,
+            named=named[:MOST_NAMED],
+            more=len(named) > MOST_NAMED,
+            action_name=action_name,
+            selected=request.POST.getlist(ACTION_CHECKBOX_NAME) or [row.pk for row in named],
+            checkbox_name=ACTION_CHECKBOX_NAME,
+            select_across=request.POST.get("select_across", "0"),
+        )
+
+    def ask(
+        self,
+        request: HttpRequest,
+        form: forms.Form,
+        *,
+        question: Any,
+        button: Any,
+        facts: Iterable[tuple[Any, Any]] = (),
+        **context: Any,
+    ) -> TemplateResponse:
+        """Return a page with a question, the facts one should know, and a form.
+
+        The form comes back with `apply`. More of the page, by name in `context`: `preview` is the text of a
+        button that sends the form to be looked at only, `target` the address it is sent to, `back` where one
+        goes instead, `named` the rows it is about.
+        """
         context = {
             **self.admin_site.each_context(request),
             "title": question,
             "opts": self.opts,
             "media": self.media + form.media,
             "form": form,
-            "named": named[:MOST_NAMED],
-            "more": len(named) > MOST_NAMED,
+            "facts": list(facts),
             "button": button,
-            "action_name": action_name,
-            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME) or [row.pk for row in named],
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "select_across": request.POST.get("select_across", "0"),
+            **context,
         }
-        return TemplateResponse(request, "admin/ask_reason.html", context)
+        return TemplateResponse(request, "admin/ask.html", context)
 
     def only(self, request: HttpRequest, object_id: str) -> QuerySet[Any]:
         """Return the query of the one row that a page is about. Raises Http404."""

@@ -16,12 +16,23 @@ from jobs import reports
 from jobs.admin.attempts import spoken
 from jobs.admin.nodes import health_badge
 from jobs.states import JobStatus
+from payments import reports as money_reports
 
 MENU = [
     (_("Edits"), [("jobs.Job", "photo_library"), ("jobs.Node", "memory")]),
     (_("Catalogue"), [("jobs.Preset", "style"), ("jobs.Category", "category")]),
     (_("People"), [("users.User", "person"), ("users.ApiKey", "key"), ("auth.Group", "group")]),
-    (_("Points"), [("payments.LedgerEntry", "receipt_long")]),
+    (
+        _("Money"),
+        [
+            ("payments.Payment", "payments"),
+            ("payments.Refund", "undo"),
+            ("payments.Discrepancy", "report"),
+            ("payments.Notification", "inbox"),
+            ("payments.Package", "sell"),
+        ],
+    ),
+    (_("Points"), [("payments.LedgerEntry", "receipt_long"), ("payments.PromoCode", "confirmation_number")]),
 ]
 
 
@@ -44,7 +55,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the state of the queue and of the nodes to the first page, as far as one may see them."""
+    """Add the state of the queue, of money and of the nodes to the first page, as far as one may see them."""
     if request.user.has_perm("jobs.view_job"):
         jobs = reverse("admin:jobs_job_changelist")
         context["statuses"] = [
@@ -52,6 +63,11 @@ def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
             for status, count in reports.jobs_by_status().items()
         ]
         context["longest_wait"] = spoken(reports.oldest_due_age(timezone.now()))
+    if request.user.has_perm("payments.view_discrepancy"):
+        context["discrepancies"] = {
+            "count": sum(money_reports.open_discrepancies().values()),
+            "url": reverse("admin:payments_discrepancy_changelist", query={"resolved_at__isempty": 1}),
+        }
     if request.user.has_perm("jobs.view_node"):
         context["nodes"] = [
             {

@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+import payments.reports
 from jobs import reports
 
 
@@ -46,6 +47,31 @@ class DatabaseCollector(Collector):
             load.add_metric([node.name], node.in_flight)
         yield nodes
         yield load
+        yield from _money()
+
+
+def _money() -> Iterator[Metric]:
+    discrepancies = GaugeMetricFamily(
+        "qwenedit_discrepancies_open", "Differences with the gateway that wait for a person", labels=["kind"]
+    )
+    for kind, count in payments.reports.open_discrepancies().items():
+        discrepancies.add_metric([kind], count)
+    yield discrepancies
+    yield GaugeMetricFamily(
+        "qwenedit_pending_payments",
+        "Payments neither paid nor given up",
+        value=payments.reports.pending_payments(),
+    )
+    yield GaugeMetricFamily(
+        "qwenedit_pending_refunds",
+        "Refunds without a known outcome",
+        value=payments.reports.pending_refunds(),
+    )
+    yield GaugeMetricFamily(
+        "qwenedit_open_notifications",
+        "Notifications of payments that are not processed yet",
+        value=payments.reports.open_notifications(),
+    )
 
 
 @require_safe

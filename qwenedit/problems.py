@@ -23,6 +23,7 @@ TITLES: Final = {
     "unsupported_media_type": "The content type is not supported",
     "too_many_jobs": "Too many unfinished edits",
     "rate_limited": "Too many requests",
+    "gateway_rejected": "The payment service refused",
     "gateway_unavailable": "The payment service does not answer",
     "internal_error": "Something went wrong on our side",
 }

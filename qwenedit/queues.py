@@ -24,11 +24,19 @@ def configure(app: Celery) -> None:
         task_default_exchange=_exchange.name,
         task_default_queue="housekeeping",
         task_default_routing_key="housekeeping",
-        task_routes={"jobs.tasks.process_next_job": {"queue": "edits"}},
+        task_routes={
+            "jobs.tasks.process_next_job": {"queue": "edits"},
+            "payments.tasks.process_notification": {"queue": "interactive"},
+        },
         beat_schedule={
             "sweep": _every(5, "jobs.tasks.sweep"),
             "probe-nodes": _every(15, "jobs.tasks.probe_nodes"),
             "purge": _every(3600, "jobs.tasks.purge"),
+            "check-payments": _every(10, "payments.tasks.check_payments"),
+            "check-refunds": _every(30, "payments.tasks.check_refunds"),
+            "sweep-notifications": _every(10, "payments.tasks.sweep_notifications"),
+            "weekly-bonus": _every(60, "payments.tasks.issue_weekly_bonus"),
+            "reconcile": _every(24 * 3600, "payments.tasks.reconcile"),
         },
     )
 

@@ -337,6 +337,8 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
         "JobStatus": "jobs.states.JobStatus",
+        "PaymentStatus": "payments.models.PaymentStatus",
+        "PaymentMethod": "payments.models.Payment.Method",
     },
 }
 

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from payments.views import payment_return, yookassa_notification
 from qwenedit import health, metrics, views
 
 urlpatterns = [
@@ -13,6 +14,8 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     re_path(r"^api/", views.unknown_api_address),
+    path("webhooks/yookassa/", yookassa_notification, name="yookassa-notification"),
+    path("payments/<int:payment_id>/return/", payment_return, name="payment-return"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics.metrics, name="metrics"),

@@ -23,7 +23,7 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("qwenedit")
 
-pytest_plugins = ["tests.databases", "tests.cast", "tests.gpu"]
+pytest_plugins = ["tests.databases", "tests.cast", "tests.gpu", "tests.money"]
 
 
 def pytest_configure() -> None:

@@ -17,6 +17,17 @@ from factory.django import DjangoModelFactory
 from jobs.models import Attempt, Category, Job, JobImage, Node, Preset
 from jobs.states import FINAL, AttemptStatus, JobStatus
 from payments import ledger
+from payments.models import (
+    Discrepancy,
+    LedgerEntry,
+    Notification,
+    Package,
+    Payment,
+    PaymentStatus,
+    PromoCode,
+    Refund,
+    RefundStatus,
+)
 from qwenedit.users.models import User
 
 
@@ -143,6 +154,103 @@ class JobImageFactory(DjangoModelFactory[JobImage]):
     height = 8
     bytes = 7
     sha256 = "5b" * 32
+
+
+class PaymentFactory(DjangoModelFactory[Payment]):
+    """A top-up of 100 rubles in any status, credited where it succeeded."""
+
+    class Meta:
+        model = Payment
+
+    user = factory.SubFactory(UserFactory)
+    gateway = Payment.Gateway.YOOKASSA
+    method = Payment.Method.CARD
+    amount = 10_000
+    points = 1000
+    gateway_id = factory.Sequence(lambda n: f"payment-{n}")
+
+    @classmethod
+    def _create(cls, model_class: type[Payment], *args: Any, **fields: Any) -> Payment:
+        payment = model_class.objects.create(*args, **fields)
+        if payment.status == PaymentStatus.SUCCEEDED:
+            ledger.post(
+                user_id=payment.user_id,
+                amount=payment.points,
+                kind=LedgerEntry.Kind.PAYMENT,
+                key=f"payment:{payment.pk}",
+            )
+        return payment
+
+
+class RefundFactory(DjangoModelFactory[Refund]):
+    """A refund of 10 rubles in any status, with the points taken, and returned where it was canceled."""
+
+    class Meta:
+        model = Refund
+
+    payment = factory.SubFactory(PaymentFactory, status=PaymentStatus.SUCCEEDED)
+    amount = 1000
+    points = 100
+    reason = "A test"
+
+    @classmethod
+    def _create(cls, model_class: type[Refund], *args: Any, **fields: Any) -> Refund:
+        refund = model_class.objects.create(*args, **fields)
+        movements = {"": -refund.points}
+        if refund.status == RefundStatus.CANCELED:
+            movements[":returned"] = refund.points
+        for end, points in movements.items():
+            ledger.post(
+                user_id=refund.payment.user_id,
+                amount=points,
+                kind=LedgerEntry.Kind.PAYMENT_REFUND,
+                key=f"refund:{refund.pk}{end}",
+            )
+        return refund
+
+
+class NotificationFactory(DjangoModelFactory[Notification]):
+    """A notification that waits in the inbox, about a payment that is not there."""
+
+    class Meta:
+        model = Notification
+
+    gateway = Payment.Gateway.YOOKASSA
+    event = "payment.succeeded"
+    object_id = factory.LazyFunction(lambda: str(uuid.uuid4()))
+    address = "185.71.76.1"
+    body = "{}"
+
+
+class DiscrepancyFactory(DjangoModelFactory[Discrepancy]):
+    """A discrepancy that nobody has resolved yet."""
+
+    class Meta:
+        model = Discrepancy
+
+    kind = Discrepancy.Kind.MISMATCH
+    gateway_id = factory.LazyFunction(lambda: str(uuid.uuid4()))
+    detail = "amount 100 kopeks instead of 10000"
+
+
+class PackageFactory(DjangoModelFactory[Package]):
+    """A package on offer, of a sum that no other has."""
+
+    class Meta:
+        model = Package
+
+    rubles = factory.Sequence(lambda n: 2_001 + n)
+    bonus_percent = 10
+
+
+class PromoCodeFactory(DjangoModelFactory[PromoCode]):
+    """A code worth 50 points, once for each user."""
+
+    class Meta:
+        model = PromoCode
+
+    code = factory.Sequence(lambda n: f"CODE-{n}")
+    points = 50
 
 
 def give_points(user: User, points: int) -> None:

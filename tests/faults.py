@@ -16,8 +16,10 @@ from django.utils import timezone
 from jobs.models import Job
 from jobs.states import AttemptStatus, JobStatus
 from payments import ledger, triggers
+from payments.models import LedgerEntry, Payment, PaymentStatus, PromoCode, Refund, RefundStatus
+from payments.promo import redeem_code
 from qwenedit.users.models import User
-from tests.factories import AttemptFactory, JobFactory, UserFactory
+from tests.factories import AttemptFactory, JobFactory, PaymentFactory, RefundFactory, UserFactory
 
 LONG_AGO = timedelta(minutes=10)
 
@@ -138,6 +140,55 @@ def charge_for_no_job_beside_a_charge_that_calls_itself_a_gift() -> None:
     unguarded("UPDATE payments_ledgerentry SET kind = 'grant' WHERE key = %s", f"job:{job.pk}:charge")
 
 
+def forget_to_credit() -> None:
+    Payment.objects.filter(pk=PaymentFactory.create().pk).update(status=PaymentStatus.SUCCEEDED)
+
+
+def credit_other_points_than_promised() -> None:
+    Payment.objects.filter(pk=PaymentFactory.create(status=PaymentStatus.SUCCEEDED).pk).update(points=1001)
+
+
+def credit_what_was_not_paid() -> None:
+    payment = PaymentFactory.create(status=PaymentStatus.SUCCEEDED)
+    Payment.objects.filter(pk=payment.pk).update(status=PaymentStatus.CANCELED)
+
+
+def credit_no_payment() -> None:
+    user = UserFactory.create()
+    ledger.post(user_id=user.pk, amount=7, kind=LedgerEntry.Kind.PAYMENT, key="payment:987654")
+
+
+def give_back_too_much() -> None:
+    payment = PaymentFactory.create(status=PaymentStatus.SUCCEEDED)
+    RefundFactory.create(payment=payment, amount=6000, points=600)
+    RefundFactory.create(payment=payment, amount=4001, points=400, status=RefundStatus.SUCCEEDED)
+
+
+def forget_to_take_points() -> None:
+    payment = PaymentFactory.create(status=PaymentStatus.SUCCEEDED)
+    Refund.objects.create(payment=payment, amount=100, points=10, reason="")
+
+
+def keep_the_points_of_a_canceled_refund() -> None:
+    Refund.objects.filter(pk=RefundFactory.create().pk).update(status=RefundStatus.CANCELED)
+
+
+def return_points_of_a_refund_that_happened() -> None:
+    refund = RefundFactory.create(status=RefundStatus.CANCELED)
+    Refund.objects.filter(pk=refund.pk).update(status=RefundStatus.SUCCEEDED)
+
+
+def take_points_for_no_refund() -> None:
+    user = UserFactory.create()
+    ledger.post(user_id=user.pk, amount=-7, kind=LedgerEntry.Kind.PAYMENT_REFUND, key="refund:987654")
+
+
+def miscount_a_promo_code() -> None:
+    promo = PromoCode.objects.create(code="MISCOUNTED", points=5)
+    redeem_code(user=UserFactory.create(), code="miscounted")
+    PromoCode.objects.filter(pk=promo.pk).update(uses=2)
+
+
 @dataclass(frozen=True)
 class Fault:
     """What somebody did, and how many rows the audit must name under which invariants, and no others."""
@@ -150,6 +201,8 @@ SUM = "a balance is the sum of its ledger entries"
 STRAY = "every charge and refund belongs to a job"
 CHAIN = "each entry continues from the balance of the one before"
 CHARGED = "every job is charged once"
+CREDITED = "every payment that succeeded is credited once"
+STRAY_CREDIT = "every credit of a payment belongs to one"
 ONE_ATTEMPT = "a running job has one attempt on a node"
 FAULTS = [
     Fault(partial(change_balance, 61), {SUM: 1}),
@@ -174,6 +227,16 @@ FAULTS = [
     Fault(succeed_twice, {"no job succeeded twice": 1}),
     Fault(charge_for_no_job, {STRAY: 1}),
     Fault(refund_no_job, {STRAY: 1}),
+    Fault(forget_to_credit, {CREDITED: 1}),
+    Fault(credit_other_points_than_promised, {CREDITED: 1, STRAY_CREDIT: 1}),
+    Fault(credit_what_was_not_paid, {"no other payment is credited": 1}),
+    Fault(credit_no_payment, {STRAY_CREDIT: 1}),
+    Fault(give_back_too_much, {"no more is given back than was paid": 1}),
+    Fault(forget_to_take_points, {"every refund took its points": 1}),
+    Fault(keep_the_points_of_a_canceled_refund, {"a canceled refund gave its points back": 1}),
+    Fault(return_points_of_a_refund_that_happened, {"no other refund gave points back": 1}),
+    Fault(take_points_for_no_refund, {"every entry of a refund belongs to one": 1}),
+    Fault(miscount_a_promo_code, {"a promo code counts its redemptions": 1}),
 ]
 
 

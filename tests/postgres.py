@@ -31,7 +31,7 @@ OPTIONS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "lock_timeout": "20s",
-    "max_connections": "100",
+    "max_connections": "200",
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
 }

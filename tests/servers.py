@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -60,7 +60,7 @@ class SandboxServer:
             return None
         return options["--user"], options["--password"]
 
-    def start(self, port: int = 0) -> "SandboxServer":
+    def start(self, port: int = 0) -> Self:
         """Start the process and wait until it listens; raises RuntimeError with its output if it does not."""
         self._output = Queue()
         self.process = subprocess.Popen(
@@ -127,14 +127,14 @@ class SandboxServer:
             return 0
         return process.wait(timeout)
 
-    def restart(self) -> "SandboxServer":
+    def restart(self) -> Self:
         """Stop the server if it runs, and start it again on the same port with the same arguments."""
         port = self.port
         if self.process is not None:
             self.stop()
         return self.start(port)
 
-    def __enter__(self) -> "SandboxServer":
+    def __enter__(self) -> Self:
         return self if self.process is not None else self.start()
 
     def __exit__(
@@ -143,11 +143,51 @@ class SandboxServer:
         self.stop()
 
 
+class YooKassaServer(SandboxServer):
+    """A YooKassa sandbox; what `do` takes and answers is described in the sandbox's `control` module."""
+
+    @property
+    def api_url(self) -> str:
+        """The base URL of the API."""
+        return f"{self.url}/v3"
+
+    def do(self, action: str, **arguments: Any) -> dict[str, Any]:
+        """Carry out an action of the control route and return its answer; raises requests.HTTPError."""
+        body = {"action": action, **arguments}
+        answer = requests.post(f"{self.url}/sandbox/control", json=body, timeout=60)
+        if answer.status_code == requests.codes.bad_request:
+            raise requests.HTTPError(answer.json()["error"], response=answer)
+        answer.raise_for_status()
+        state: dict[str, Any] = answer.json()
+        return state
+
+    def requests_seen(self, **wanted: Any) -> list[dict[str, Any]]:
+        """Return the API requests in the journal, selected by method, path, key, status or fault."""
+        answer = requests.get(f"{self.url}/sandbox/journal", params=wanted, timeout=10)
+        answer.raise_for_status()
+        seen: list[dict[str, Any]] = answer.json()["requests"]
+        return seen
+
+    def deliveries(self, **wanted: Any) -> list[dict[str, Any]]:
+        """Return the attempts to deliver notifications, selected by event or object_id."""
+        answer = requests.get(f"{self.url}/sandbox/deliveries", params=wanted, timeout=10)
+        answer.raise_for_status()
+        attempts: list[dict[str, Any]] = answer.json()["deliveries"]
+        return attempts
+
+
 @contextmanager
 def start_sandbox_comfyui(*arguments: str) -> Iterator[SandboxServer]:
     """Run a ComfyUI sandbox for the length of a `with` block, at no cost per sampling step unless told."""
     speed = () if "--seconds-per-step" in arguments else ("--seconds-per-step", "0")
     with SandboxServer("comfyui", *speed, *arguments) as server:
+        yield server
+
+
+@contextmanager
+def start_sandbox_yookassa(*arguments: str) -> Iterator[YooKassaServer]:
+    """Run a YooKassa sandbox for the length of a `with` block; the SDK's base URL is its `api_url`."""
+    with YooKassaServer("yookassa", *arguments) as server:
         yield server
 
 

@@ -19,11 +19,12 @@ import payments.audit
 from jobs.models import JobImage
 from jobs.states import AttemptStatus, JobStatus
 from payments import triggers
-from payments.models import LedgerEntry
+from payments.models import LedgerEntry, PaymentStatus, PromoCode, RefundStatus
+from payments.promo import redeem_code
 from qwenedit import settings
 from qwenedit.lib.audit import MOST_EXAMPLES, Finding
 from qwenedit.users.models import User
-from tests.factories import AttemptFactory, JobFactory, UserFactory
+from tests.factories import AttemptFactory, JobFactory, PaymentFactory, RefundFactory, UserFactory
 from tests.faults import FAULTS, SUM, Fault, name_of
 from tests.threads import at_once, errors
 
@@ -57,6 +58,15 @@ def populate() -> None:
     kept = timedelta(days=settings.RESULT_RETENTION_DAYS)
     old = JobFactory.create(status=JobStatus.SUCCEEDED, finished_at=now - kept - timedelta(hours=1))
     JobImage.objects.filter(job=old).delete()
+    for payment_status in PaymentStatus:
+        PaymentFactory.create(status=payment_status)
+    for refund_status in RefundStatus:
+        RefundFactory.create(status=refund_status)
+    everything = RefundFactory.create(status=RefundStatus.CANCELED, amount=10_000, points=1000)
+    RefundFactory.create(payment=everything.payment, amount=10_000, points=1000)
+    PromoCode.objects.create(code="POPULAR", points=5, max_uses=2)
+    for redeemer in (alice, UserFactory.create()):
+        redeem_code(user=redeemer, code="popular")
 
 
 def run_audit() -> tuple[int, list[str]]:

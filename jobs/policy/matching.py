@@ -8,7 +8,7 @@ a phrase has few terms, so the time grows with the length of the text, whatever 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from jobs.policy.normalise import LOOKALIKES, SYMBOLS
+from jobs.policy.normalise import LOOKALIKES, SOUNDALIKES, SYMBOLS
 from jobs.policy.phrases import MOST_BETWEEN, Choice, Gap, Phrase, Phrases, Word
 
 # Stands where a phrase was taken out: neither a letter nor a gap, so that no phrase reaches over it.
@@ -17,23 +17,36 @@ _MASK = "*"
 _INSIDE_WORD = frozenset("·" + SYMBOLS)
 _TIGHT = frozenset(" ·")
 _WIDE = frozenset(" ·.")
+_NOTHING_AFTER = frozenset({"", ".", _TAKEN_OUT})
 _LONGEST_DISGUISE = 80
 _LONGEST_SPELLED_ENDING = 6
 _LETTER = r"[^\W\d_]"
 _WORD_CHARACTERS = re.compile(rf"[\w#{re.escape(SYMBOLS)}]+")
+_UNPARTED = re.compile(rf"[\w·{re.escape(SYMBOLS)}]+")
+_LATIN = re.compile("[a-z]")
+_CYRILLIC = re.compile("[а-я]")
 _WORD_START = re.compile(rf"(?<!{_LETTER})[\w{re.escape(SYMBOLS)}]")
 _SPELLED_LETTER = re.compile(rf"·{_LETTER}(?!{_LETTER})")
 
 
-def _letters_by_glyph() -> Mapping[str, str]:
+def _letters_by_glyph(*tables: Mapping[str, str]) -> Mapping[str, str]:
     letters: dict[str, str] = {}
-    for letter, glyphs in LOOKALIKES.items():
-        for glyph in glyphs:
-            letters[glyph] = letters.get(glyph, glyph) + letter
+    for table in tables:
+        for letter, glyphs in table.items():
+            for glyph in glyphs:
+                letters[glyph] = letters.get(glyph, glyph) + letter
     return letters
 
 
-_LETTERS = _letters_by_glyph()
+_LETTERS = _letters_by_glyph(LOOKALIKES)
+_LETTERS_OF_MIXED = _letters_by_glyph(LOOKALIKES, SOUNDALIKES)
+
+
+def _letters_at(text: str, start: int, limit: int) -> Mapping[str, str]:
+    """Return what each glyph passes for; by its sound only where the alphabets are mixed."""
+    unparted = _UNPARTED.match(text, start, limit)
+    is_mixed = unparted and _LATIN.search(unparted[0]) and _CYRILLIC.search(unparted[0])
+    return _LETTERS_OF_MIXED if is_mixed else _LETTERS
 
 
 class _Node:
@@ -65,6 +78,7 @@ class Lexicon:
         """
         found: dict[Word, set[int]] = {}
         limit = min(len(text), start + _LONGEST_DISGUISE)
+        letters_by_glyph = _letters_at(text, start, limit)
         waiting = [(self._root, start)]
         seen = set(waiting)
         while waiting:
@@ -73,17 +87,17 @@ class Lexicon:
                 if _is_written(word, text, start, position):
                     found.setdefault(word, set()).update(_ends(text, position, word))
             if position < limit:
-                for step in _next_steps(node, text[position], position + 1):
+                glyph = text[position]
+                for step in _next_steps(node, glyph, letters_by_glyph.get(glyph, glyph), position + 1):
                     if step not in seen:
                         seen.add(step)
                         waiting.append(step)
         return found
 
 
-def _next_steps(node: _Node, glyph: str, after: int) -> Iterator[tuple[_Node, int]]:
+def _next_steps(node: _Node, glyph: str, letters: str, after: int) -> Iterator[tuple[_Node, int]]:
     if glyph == _MASK:
         yield from ((child, after) for child in node.children.values())
-    letters = _LETTERS.get(glyph, glyph)
     for letter in letters:
         if letter in node.children:
             yield node.children[letter], after
@@ -159,16 +173,16 @@ class Reading:
         return words
 
     def _ends_of_any(self, phrases: Phrases, start: int, *, strict: bool) -> frozenset[int]:
-        words, index = self._words_at(start), phrases.by_first_word
-        if words.keys().isdisjoint(index):
-            return frozenset()
         key = (phrases, start, strict)
-        if key not in self._list_ends:
-            candidates = {phrase for word in words for phrase in index.get(word, ())}
-            self._list_ends[key] = frozenset(
+        ends = self._list_ends.get(key)
+        if ends is None:
+            index = phrases.by_first_word
+            first_words = self._words_at(start).keys() & index.keys()
+            candidates = {phrase for word in first_words for phrase in index[word]}
+            ends = self._list_ends[key] = frozenset(
                 end for phrase in candidates for end in self._ends_of(phrase, start, strict=strict)
             )
-        return self._list_ends[key]
+        return ends
 
     def _ends_of(self, phrase: Phrase, start: int, *, strict: bool) -> set[int]:
         reached = set(self._ends_of_choice(phrase.first, start, strict=strict))
@@ -184,6 +198,8 @@ class Reading:
                 reached = reached | latest
             if not reached:
                 break
+        if phrase.is_last:
+            return {end for end in reached if self.text[end : end + 1] in _NOTHING_AFTER}
         return reached
 
     def _ends_of_choice(self, choice: Choice | None, start: int, *, strict: bool) -> Iterator[int]:
@@ -191,15 +207,15 @@ class Reading:
             if any_word := _WORD_CHARACTERS.match(self.text, start):
                 yield any_word.end()
             return
-        for word, ends in self._words_at(start).items():
-            if word in choice.words:
-                yield from ends
+        words = self._words_at(start)
+        for word in words.keys() & choice.words:
+            yield from words[word]
         for phrases in choice.lists:
             yield from self._ends_of_any(phrases, start, strict=strict)
 
     def _after_gap(self, end: int, gap: Gap, *, strict: bool) -> Iterator[int]:
         separator = self.text[end : end + 1]
-        if gap in {Gap.USUAL, Gap.WORDS} and not strict:
+        if not strict and (gap is Gap.USUAL or gap is Gap.WORDS):
             yield end
         tight = gap is Gap.TIGHT or (strict and gap is not Gap.PUNCTUATED)
         if separator in (_TIGHT if tight else _WIDE):

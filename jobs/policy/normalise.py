@@ -2,7 +2,7 @@
 
 It owns what can be done to letters without changing what a person reads: case, width, accents, invisible
 characters, emoji between letters, letters spelled apart, stretched letters, and which glyphs pass for which
-letter. It knows no rule and no language beyond its alphabet.
+letter, by their look or by their sound. It knows no rule and no language beyond its alphabet.
 
 The normalised text consists of lower-case letters and digits, the symbols of `SYMBOLS` where they may stand
 for a letter, `#` for a digit that may not, and exactly one separator between words:
@@ -24,7 +24,7 @@ LOOKALIKES: dict[str, str] = {
     "a": "аαɑ@4",
     "b": "вьβ8",
     "c": "сσ",
-    "d": "ԁ",
+    "d": "ԁδ",
     "e": "еєεэ3€",
     "g": "9",
     "h": "нһ",
@@ -75,6 +75,33 @@ LOOKALIKES: dict[str, str] = {
     "э": "є3",
 }
 """Glyphs, as they are after folding, that pass for a letter in print, in italics or in leetspeak."""
+
+SOUNDALIKES: dict[str, str] = {
+    "b": "б",
+    "d": "д",
+    "f": "ф",
+    "g": "г",
+    "l": "л",
+    "n": "н",
+    "p": "п",
+    "r": "р",
+    "s": "с",
+    "u": "у",
+    "v": "в",
+    "в": "v",
+    "г": "g",
+    "л": "l",
+    "п": "p",
+    "р": "r",
+    "с": "s",
+    "у": "u",
+    "ф": "f",
+}
+"""Letters of the other alphabet that sound alike.
+
+They pass for each other only in a word of both alphabets (`nакед`): in one alphabet they spell words of their
+own, as `пиде`, a Turkish bread, would otherwise be read `nude`.
+"""
 
 _LETTER = r"[^\W\d_]"
 _INVISIBLE = frozenset({"Mn", "Me", "Cf", "Cc"})

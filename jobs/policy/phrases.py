@@ -11,8 +11,9 @@ A phrase is terms with spaces between them:
     {c}...      up to four entries of the list `c`, or nothing
     ...         up to four words of any kind, or nothing
     ,           the words on its sides may be parted by punctuation (matters in strict reading only)
+    .           last of all: nothing follows but punctuation or the end of the text
 
-A phrase begins and ends with a term that must be there. Its words follow each other over a space, a hyphen,
+A phrase begins and ends with a word that must be there. Its words follow each other over a space, a hyphen,
 punctuation, or nothing ("removeclothes"); words of any kind over a space or a hyphen only. In strict reading,
 which is how exceptions are read, nothing but a space or a hyphen will do anywhere, so that a full stop cannot
 make an exception of two neighbours.
@@ -33,6 +34,7 @@ _TERM = re.compile(r"(?P<many>\{\w+\})\.\.\.|\[(?P<optional>[^][\s]+)\]|(?P<requ
 _WORD = re.compile(r"(?P<stem>[a-z]+|[а-я]+|[0-9]+)(?P<open>\*?)")
 _STRETCHED = re.compile(r"([^\W\d])\1\1")
 _ANY_WORD = "_"
+_NOTHING_AFTER = "."
 
 
 class PhraseError(ValueError):
@@ -72,11 +74,9 @@ class Choice:
         for phrases in self.lists:
             yield from phrases.by_first_word
 
-    def all_words(self) -> Iterator[Word]:
-        """Yield every word of this choice."""
-        yield from self.words
-        for phrases in self.lists:
-            yield from phrases.all_words()
+    def all_words(self) -> frozenset[Word]:
+        """Return every word of this choice."""
+        return self.words.union(*(phrases.all_words for phrases in self.lists))
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,11 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Phrase:
-    """What it begins with, and what follows."""
+    """What it begins with, what follows, and whether nothing may come after."""
 
     first: Choice
     steps: tuple[Step, ...]
+    is_last: bool = False
 
     @classmethod
     def parse(cls, source: str, lists: Mapping[str, "Phrases"]) -> Self:
@@ -107,6 +108,9 @@ class Phrase:
         if parts is None or not parts["required"] or beginning == _ANY_WORD:
             raise PhraseError(f"{source!r}: must begin with a word")
         first = _parse_choice(beginning, source, lists)
+        is_last = terms[-1:] == [_NOTHING_AFTER]
+        if is_last:
+            terms.pop()
         steps: list[Step] = []
         gap, complete = Gap.USUAL, True
         for term in terms:
@@ -131,7 +135,7 @@ class Phrase:
                 gap, complete = Gap.PUNCTUATED if gap is Gap.PUNCTUATED else Gap.USUAL, False
         if not complete:
             raise PhraseError(f"{source!r}: must end with a word")
-        return cls(first, tuple(steps))
+        return cls(first, tuple(steps), is_last)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,13 +153,16 @@ class Phrases:
                 index[word] = (*index.get(word, ()), phrase)
         return index
 
-    def all_words(self) -> Iterator[Word]:
-        """Yield every word of every phrase and of the lists they use."""
+    @cached_property
+    def all_words(self) -> frozenset[Word]:
+        """Every word of every phrase and of the lists they use."""
+        words: set[Word] = set()
         for phrase in self.phrases:
-            yield from phrase.first.all_words()
+            words |= phrase.first.all_words()
             for step in phrase.steps:
                 if step.choice is not None:
-                    yield from step.choice.all_words()
+                    words |= step.choice.all_words()
+        return frozenset(words)
 
 
 def _parse_choice(term: str, source: str, lists: Mapping[str, Phrases]) -> Choice:
@@ -188,4 +195,4 @@ _interned = cache(Word)
 
 def words_of(several: Iterable[Phrases]) -> frozenset[Word]:
     """Return every word that is needed to find any of the phrases."""
-    return frozenset(word for phrases in several for word in phrases.all_words())
+    return frozenset(word for phrases in several for word in phrases.all_words)

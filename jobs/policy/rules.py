@@ -11,6 +11,8 @@ is a list in order of precedence, each rule with
     patterns  {ru, en}: phrases that break the rule
     together  optional: groups of phrases; one breaks the rule when each of its phrases is in the text
     allow     optional: strict phrases taken out of the text before this rule looks at it
+    allow_if  optional: more of these, each {phrases, present, absent}: taken out only of a text that holds
+              one of `present` and none of `absent`
 
 The language of the phrases is described in `jobs.policy.phrases`.
 """
@@ -29,7 +31,8 @@ from jobs.policy.phrases import Phrase, PhraseError, Phrases, words_of
 LANGUAGES = ("ru", "en")
 
 _REQUIRED_KEYS = {"id", "title", "patterns"}
-_OPTIONAL_KEYS = {"together", "allow"}
+_OPTIONAL_KEYS = {"together", "allow", "allow_if"}
+_EXEMPTION_KEYS = ("phrases", "present", "absent")
 
 
 class PolicyError(Exception):
@@ -41,6 +44,21 @@ class PolicyError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exemption:
+    """Phrases that are harmless in a text that holds one of `present` and none of `absent`."""
+
+    phrases: Phrases
+    present: Phrases
+    absent: Phrases
+
+    def applied_to(self, reading: Reading) -> Reading:
+        """Return the reading without the phrases, if they are harmless in it."""
+        if reading.contains(self.present) and not reading.contains(self.absent):
+            return reading.without(self.phrases)
+        return reading
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rule:
     """One rule; `titles` by language, and what breaks it."""
 
@@ -49,10 +67,13 @@ class Rule:
     patterns: Phrases
     together: tuple[tuple[Phrases, ...], ...]
     allow: Phrases
+    allow_if: tuple[Exemption, ...]
 
     def is_broken_by(self, reading: Reading) -> bool:
         """Tell whether a text breaks this rule."""
         rest = reading.without(self.allow)
+        for exemption in self.allow_if:
+            rest = exemption.applied_to(rest)
         return rest.contains(self.patterns) or any(
             all(rest.contains(phrases) for phrases in group) for group in self.together
         )
@@ -62,6 +83,8 @@ class Rule:
         yield from (self.patterns, self.allow)
         for group in self.together:
             yield from group
+        for exemption in self.allow_if:
+            yield from (exemption.phrases, exemption.present, exemption.absent)
 
 
 class Policy:
@@ -159,6 +182,18 @@ class _Reader:
                 tuple(self._phrases([phrase], f"{where}: together") for phrase in group) for group in together
             ),
             allow=self._phrases(entry["allow"], f"{where}: allow") if "allow" in entry else Phrases(()),
+            allow_if=self._exemptions(entry.get("allow_if", []), f"{where}: allow_if"),
+        )
+
+    def _exemptions(self, value: Any, where: str) -> tuple[Exemption, ...]:
+        if not isinstance(value, list) or not all(
+            isinstance(item, dict) and item.keys() == set(_EXEMPTION_KEYS) for item in value
+        ):
+            self.problems.append(f"{where} must be a list of mappings with phrases, present and absent")
+            return ()
+        return tuple(
+            Exemption(**{key: self._phrases(item[key], f"{where}.{key}") for key in _EXEMPTION_KEYS})
+            for item in value
         )
 
     def _by_language(self, value: Any, where: str) -> dict[str, Any]:

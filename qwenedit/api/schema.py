@@ -35,6 +35,8 @@ DESCRIPTIONS = {
     413: "Too large",
     415: "The content type is not supported",
     429: "Too many",
+    502: "The payment service refused",
+    503: "The payment service does not answer; it may be asked again",
 }
 
 

@@ -4,14 +4,18 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from qwenedit.api.views import JobViewSet, LedgerView, MeView, PresetsView
+from qwenedit.api.views_payments import PaymentViewSet
+from qwenedit.api.views_promocodes import RedeemView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("jobs", JobViewSet, basename="job")
+router.register("payments", PaymentViewSet, basename="payment")
 
 app_name = "api"
 urlpatterns = [
     path("me/", MeView.as_view(), name="me"),
     path("me/ledger/", LedgerView.as_view(), name="ledger"),
     path("presets/", PresetsView.as_view(), name="presets"),
+    path("promocodes/redeem/", RedeemView.as_view(), name="redeem"),
     path("", include(router.urls)),
 ]

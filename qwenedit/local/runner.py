@@ -28,6 +28,7 @@ from qwenedit.local.processes import LAST_WORDS, Child, Console
 from qwenedit.local.specs import ProcessSpec, system
 
 COMFYUI_SANDBOX_PORT = 8189  # beside the real one's 8188; the same at every start, so the node stays the same
+YOOKASSA_SANDBOX_PORT = 8190  # the same at every start, so that links to pay stay good
 WATCH_EVERY = 1.0
 DEMO_MARGIN = 60
 TELL_ADDRESSES_AFTER = 10.0
@@ -37,10 +38,11 @@ SUCCEEDED, FAILED, INTERRUPTED = 0, 1, 130
 
 @dataclass(frozen=True)
 class Places:
-    """Where this run is reached, and where it reaches ComfyUI."""
+    """Where this run is reached, and where it reaches what it needs."""
 
     port: int
     comfyui_sandbox_port: int | None
+    yookassa_sandbox_port: int | None
 
     @property
     def site(self) -> str:
@@ -52,6 +54,13 @@ class Places:
         if self.comfyui_sandbox_port is None:
             return settings.COMFYUI_URLS
         return [f"http://{HOST}:{self.comfyui_sandbox_port}"]
+
+    @property
+    def yookassa(self) -> str:
+        """Base of YooKassa's API."""
+        if self.yookassa_sandbox_port is None:
+            return settings.YOOKASSA_API_URL
+        return f"http://{HOST}:{self.yookassa_sandbox_port}/v3"
 
 
 class Runner:
@@ -119,6 +128,7 @@ class Runner:
             "VAR_DIR": str(self._folder),
             "PORT": str(places.port),
             "COMFYUI_URL": ",".join(places.comfyui),
+            "YOOKASSA_API_URL": places.yookassa,
             "PYTHONUNBUFFERED": "1",
             MARK: str(self._lock.path),
         }
@@ -126,7 +136,10 @@ class Runner:
         self._watches.append(asyncio.create_task(self._watch()))
 
         specs = system(
-            port=places.port, comfyui_sandbox_port=places.comfyui_sandbox_port, folder=self._folder
+            port=places.port,
+            comfyui_sandbox_port=places.comfyui_sandbox_port,
+            yookassa_sandbox_port=places.yookassa_sandbox_port,
+            folder=self._folder,
         )
         self._children = [Child(spec, self._environment, self._console) for spec in specs]
         self._supervise(early=True)
@@ -140,9 +153,11 @@ class Runner:
         port = free_port(settings.PORT, exactly=bool(settings.env.source.get("PORT")))
         if port != settings.PORT:
             self._console.say(f"Port {settings.PORT} is in use, so this run takes {port}")
-        if settings.COMFYUI_URLS:
-            return Places(port, None)
-        return Places(port, free_port(COMFYUI_SANDBOX_PORT, exactly=False))
+        comfyui = None if settings.COMFYUI_URLS else _free_beside(COMFYUI_SANDBOX_PORT, port)
+        yookassa = None
+        if _needs_yookassa_sandbox():
+            yookassa = _free_beside(YOOKASSA_SANDBOX_PORT, port, comfyui)
+        return Places(port, comfyui, yookassa)
 
     def _supervise(self, *, early: bool) -> None:
         for child in self._children:
@@ -206,12 +221,14 @@ class Runner:
             return
         self._up = True
         kind = "sandbox, no model" if places.comfyui_sandbox_port else "yours"
+        shop = "sandbox, no money" if places.yookassa_sandbox_port else "yours"
         comfyui = ", ".join(without_credentials(url) for url in places.comfyui)
         for line in (
             f"  Page      {places.site}/",
             f"  API docs  {places.site}/api/docs/",
             f"  Admin     {places.site}/admin/",
             f"  ComfyUI   {comfyui} ({kind})",
+            f"  YooKassa  {without_credentials(places.yookassa)} ({shop})",
             "Ctrl-C stops everything",
         ):
             self._console.say(line)
@@ -236,6 +253,19 @@ class Runner:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
         self._console.close()
+
+
+def _free_beside(wanted: int, *others: int | None) -> int:
+    """Return a free port from `wanted` on that none of our `others` is about to take."""
+    port = free_port(wanted, exactly=False)
+    while port in others:
+        port = free_port(port + 1, exactly=False)
+    return port
+
+
+def _needs_yookassa_sandbox() -> bool:
+    is_set = settings.YOOKASSA_SHOP_ID or settings.YOOKASSA_SECRET_KEY
+    return not is_set and not settings.env.source.get("YOOKASSA_API_URL")
 
 
 def without_credentials(url: str) -> str:

@@ -21,7 +21,9 @@ class ProcessSpec:
     early: bool = False
 
 
-def system(*, port: int, comfyui_sandbox_port: int | None, folder: Path) -> list[ProcessSpec]:
+def system(
+    *, port: int, comfyui_sandbox_port: int | None, yookassa_sandbox_port: int | None, folder: Path
+) -> list[ProcessSpec]:
     """List the processes in the order they are to stop: who asks for work before who does it."""
     specs = [
         ProcessSpec(
@@ -42,7 +44,18 @@ def system(*, port: int, comfyui_sandbox_port: int | None, folder: Path) -> list
         ),
     ]  # fmt: skip
     if comfyui_sandbox_port is not None:
-        data = str(folder / "sandbox" / "comfyui")
-        arguments = ("comfyui", f"--port={comfyui_sandbox_port}", f"--data-dir={data}")
+        arguments: tuple[str, ...] = (
+            "comfyui",
+            f"--port={comfyui_sandbox_port}",
+            f"--data-dir={folder / 'sandbox' / 'comfyui'}",
+        )
         specs.append(ProcessSpec("comfyui", "qwenedit.sandbox", arguments, early=True))
+    if yookassa_sandbox_port is not None:
+        arguments = (
+            "yookassa",
+            f"--port={yookassa_sandbox_port}",
+            f"--data-dir={folder / 'sandbox' / 'yookassa'}",
+            f"--webhook-url=http://{HOST}:{port}/webhooks/yookassa/",
+        )
+        specs.append(ProcessSpec("yookassa", "qwenedit.sandbox", arguments, early=True))
     return specs

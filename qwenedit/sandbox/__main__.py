@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from qwenedit.sandbox.comfyui import cli as comfyui
+from qwenedit.sandbox.yookassa import cli as yookassa
 
 
 class SandboxModule(Protocol):
@@ -25,6 +26,7 @@ class SandboxModule(Protocol):
 
 SANDBOXES: Mapping[str, SandboxModule] = {
     "comfyui": comfyui,
+    "yookassa": yookassa,
 }
 
 

@@ -9,15 +9,22 @@ from django.test import Client
 from jobs import pictures
 from jobs.models import Job, JobImage, Node, Preset
 from jobs.states import AttemptStatus, JobStatus
+from payments.models import PaymentStatus, RefundStatus
 from qwenedit.lib.images import normalise_upload
 from qwenedit.users.models import User
 from qwenedit.users.services import create_api_key
 from tests.factories import (
     AttemptFactory,
     CategoryFactory,
+    DiscrepancyFactory,
     JobFactory,
     NodeFactory,
+    NotificationFactory,
+    PackageFactory,
+    PaymentFactory,
     PresetFactory,
+    PromoCodeFactory,
+    RefundFactory,
     UserFactory,
     give_points,
 )
@@ -103,9 +110,23 @@ def furnish(db: None, photo: bytes) -> Callable[[], Job]:
         name = pictures.store(JobImage.Role.INPUT, picture, now=job.created_at)
         pictures.rows(job, JobImage.Role.INPUT, [picture], [name])
         Preset.objects.filter(pk=preset.pk).update(sample_before=name)
+        fill_money(user)
         return job
 
     return fill
+
+
+def fill_money(user: User) -> None:
+    """Put at least one row into every table of money: of `user`, in every status there is."""
+    for status in PaymentStatus:
+        payment = PaymentFactory.create(user=user, status=status)
+        DiscrepancyFactory.create(payment=payment, raw={"id": "<b>"})
+    paid = PaymentFactory.create(user=user, status=PaymentStatus.SUCCEEDED)
+    for refund in RefundStatus:
+        RefundFactory.create(payment=paid, status=refund)
+    NotificationFactory.create(body='{"event": "<b>"}')
+    PackageFactory.create()
+    PromoCodeFactory.create(batch="spring")
 
 
 @pytest.fixture

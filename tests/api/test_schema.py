@@ -30,15 +30,17 @@ from schemathesis.specs.openapi.checks import (
 from jobs.models import Job, JobImage
 from jobs.states import JobStatus
 from payments.ledger import broken_balances
+from payments.models import Payment, PaymentStatus, PromoCode
 from qwenedit.users.services import create_api_key
 from tests.api import contract, photos
 from tests.api.conftest import upload
 from tests.api.traces import stored_files, traces
 from tests.clients import api_client
-from tests.factories import JobFactory, PresetFactory, UserFactory
+from tests.factories import JobFactory, PaymentFactory, PresetFactory, UserFactory
+from tests.servers import YooKassaServer
 
 EXAMPLES = 40
-MEANT_TO_EXIST = 10_000  # ids below are taken for jobs that exist
+MEANT_TO_EXIST = 10_000  # ids below are taken for rows that exist
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -89,6 +91,10 @@ def test_the_contracts_addresses_are_all_there() -> None:
         ("GET", "/api/v1/jobs/{id}/"),
         ("GET", "/api/v1/jobs/{id}/result/"),
         ("POST", "/api/v1/jobs/{id}/cancel/"),
+        ("GET", "/api/v1/payments/"),
+        ("POST", "/api/v1/payments/"),
+        ("GET", "/api/v1/payments/{id}/"),
+        ("POST", "/api/v1/promocodes/redeem/"),
     }
 
 
@@ -102,25 +108,33 @@ def test_every_operation_asks_for_a_key_and_documents_its_problems() -> None:
 
 def test_nothing_that_is_always_answered_is_called_optional() -> None:
     components = contract.schema()["components"]["schemas"]
-    for name in ("Me", "LedgerEntry", "Category", "Preset", "Job", "SubmittedJob", "Result", "Error"):
+    answers = (
+        *("Me", "LedgerEntry", "Category", "Preset", "Job", "SubmittedJob", "Result", "Error"),
+        *("Payment", "StartedPayment", "Redeemed"),
+    )
+    for name in answers:
         assert set(components[name]["required"]) == set(components[name]["properties"]), name
 
 
 @pytest.fixture
-def rich_key(transactional_db: None) -> Iterator[str]:
-    """The key of a user whose points outlast the examples, with an edit in every state."""
+def rich_key(transactional_db: None, yookassa: YooKassaServer, settings: Any) -> Iterator[str]:
+    """The key of a user whose points outlast the examples, with an edit and a payment in every state."""
+    settings.RATE_LIMIT_ENABLED = False
     user = UserFactory.create(balance=10**9)
     PresetFactory.create(slug="pencil")
     PresetFactory.create(slug="duo", photos=2)
     for status in JobStatus:
         JobFactory.create(user=user, status=status)
+    for payment_status in PaymentStatus:
+        PaymentFactory.create(user=user, status=payment_status)
+    PromoCode.objects.create(code="WINTER", points=1)
     yield create_api_key(user=user)[1]
     assert not broken_balances().exists()
     named = JobImage.objects.values_list("file", flat=True)
     assert sorted(named) == stored_files()
 
 
-turns = itertools.count()  # drawn ids are nearly always 0: the jobs are called on in turn instead
+turns = itertools.count()  # drawn ids are nearly always 0: the rows are called on in turn instead
 fuzzed = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_application())
 
 
@@ -129,8 +143,9 @@ fuzzed = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_app
 def test_no_request_breaks_the_api_or_its_promises(case: Case, rich_key: str) -> None:
     number = case.path_parameters.get("id")
     if isinstance(number, int) and 0 <= number < MEANT_TO_EXIST:
-        jobs = Job.objects.order_by("id").values_list("id", flat=True)
-        case.path_parameters["id"] = jobs[next(turns) % len(jobs)]
+        model = Payment if "payments" in case.path else Job
+        ids = model._default_manager.order_by("id").values_list("id", flat=True)
+        case.path_parameters["id"] = ids[next(turns) % len(ids)]
     headers: dict[str, Any] = {"Authorization": f"Bearer {rich_key}"}
     case.call_and_validate(headers=headers, checks=CHECKS)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jobs.catalogue import read_catalogue
 from jobs.policy import PromptRejected, check_prompt, rules
-from jobs.policy.normalise import LOOKALIKES, SYMBOLS, fold, normalise
+from jobs.policy.normalise import LOOKALIKES, SOUNDALIKES, SYMBOLS, fold, normalise
 from jobs.policy.rules import Policy, PolicyError
 from qwenedit.errors import DomainError
 
@@ -149,8 +149,23 @@ def test_pieces_are_not_joined_over_a_space(words: list[str]) -> None:
     assert (rule_against(" ".join(words)) is None) == (not whole_words)
 
 
+@settings(deadline=None)
+@given(st.sampled_from(["nude", "naked", "undress", "голая", "раздень"]), st.data())
+def test_letters_that_sound_alike_do_not_help_in_a_mixed_word(word: str, data: st.DataObject) -> None:
+    sounding = [place for place, letter in enumerate(word) if letter in SOUNDALIKES]
+    place = data.draw(st.sampled_from(sounding))
+    mixed = word[:place] + SOUNDALIKES[word[place]] + word[place + 1 :]
+    assert rule_against(f"photo {mixed}") is not None, mixed
+
+
+def test_a_word_of_one_alphabet_is_not_read_by_the_sound_of_another() -> None:
+    assert rule_against("nuде") == "undressing"
+    assert rule_against("пиде на столе") is None
+
+
 def test_no_lookalike_is_lost_to_folding() -> None:
-    glyphs = {glyph for letter, glyphs in LOOKALIKES.items() for glyph in letter + glyphs}
+    tables = [*LOOKALIKES.items(), *SOUNDALIKES.items()]
+    glyphs = {glyph for letter, glyphs in tables for glyph in letter + glyphs}
     assert {glyph for glyph in glyphs if fold(glyph) != glyph} == set()
     assert {glyph for glyph in glyphs if not glyph.isalnum()} <= set(SYMBOLS)
 
@@ -249,6 +264,51 @@ rules:
     assert not broken("a red wall")
 
 
+def test_a_phrase_may_ask_to_be_the_last(policy_file: Path) -> None:
+    policy_file.write_text(
+        """
+words: {}
+rules:
+  - id: undoing
+    title: {ru: Нельзя., en: No.}
+    patterns:
+      ru: [убери все .]
+      en: ["take it [all] off ."]
+""",
+        encoding="utf-8",
+    )
+    policy = Policy.load(policy_file)
+    for text in ("убери всё", "Убери всё!", "take it all off, please", "take it off"):
+        assert policy.first_broken(text), text
+    for text in ("убери всё лишнее", "убери все-таки очки", "take it off the table"):
+        assert policy.first_broken(text) is None, text
+
+
+def test_an_exception_may_depend_on_what_else_is_in_the_text(policy_file: Path) -> None:
+    policy_file.write_text(
+        """
+words: {}
+rules:
+  - id: fire
+    title: {ru: Нельзя., en: No.}
+    patterns:
+      ru: [огонь]
+      en: [fire|arson]
+    allow_if:
+      - phrases: [fire]
+        present: [stove|camp]
+        absent: [house]
+""",
+        encoding="utf-8",
+    )
+    policy = Policy.load(policy_file)
+    assert policy.first_broken("fire") is not None
+    assert policy.first_broken("a stove, and in it a fire") is None
+    assert policy.first_broken("fire in the camp") is None
+    assert policy.first_broken("fire in the camp and the house") is not None
+    assert policy.first_broken("arson in the camp") is not None
+
+
 def test_everything_wrong_with_a_file_is_reported_at_once(policy_file: Path) -> None:
     policy_file.write_text(
         """
@@ -266,6 +326,10 @@ rules:
     together: brush
   - id: two
     title: {ru: Нельзя.}
+  - id: three
+    title: {ru: Нельзя., en: No.}
+    patterns: {ru: [слово .], en: ["word [maybe] ."]}
+    allow_if: [{phrases: [word]}]
   - just text
 """,
         encoding="utf-8",
@@ -285,7 +349,9 @@ rules:
         "rule one: together must be a list of groups of phrases",
         "rule one: the id is used twice",
         "rule two: needs id, title and patterns",
-        "rule number 4: needs id, title and patterns",
+        "'word [maybe] .': must end with a word",
+        "rule three: allow_if must be a list of mappings",
+        "rule number 5: needs id, title and patterns",
     ]
     for problem in expected:
         assert any(problem in found for found in caught.value.problems), problem

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
 from PIL import Image
 
 from qwenedit.local.machine import HOST, port_is_free
@@ -89,6 +90,34 @@ def test_a_worker_and_a_valkey_killed_hard_are_replaced_and_the_next_edit_succee
     done = edit(run)
     assert done.returncode == 0, done.stdout + done.stderr + run.output
     assert run.stop(signal.SIGTERM) == 0
+    assert run.traces() == []
+
+
+def test_a_top_up_is_paid_at_the_sandbox_and_brings_its_points(start: Start) -> None:
+    run = start()
+    run.says(READY)
+    site = f"http://{HOST}:{run.port}"
+    key = subprocess.run(
+        [sys.executable, "manage.py", "create_api_key", "--username=buyer"],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "VAR_DIR": str(run.folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.strip()
+    with requests.Session() as buyer:
+        buyer.headers["Authorization"] = f"Bearer {key}"
+        body = {"amount": 100, "method": "card"}
+        started = buyer.post(f"{site}/api/v1/payments/", json=body, timeout=30).json()
+        requests.post(started["confirmation_url"], data={"choice": "bank_card"}, timeout=30)
+        run.says("credited 1000 points, new_balance=1060", timeout=20)
+        payment = buyer.get(f"{site}/api/v1/payments/{started['id']}/", timeout=30).json()
+    assert payment["status"] == "succeeded"
+    for line in ("Payment attempt", "Payment created successfully", "Payment notification received"):
+        run.says(line)
+    assert f"YooKassa  {started['confirmation_url'].partition('/checkout')[0]}/v3 (sandbox" in run.output
+    assert run.stop() == 0
     assert run.traces() == []
 
 

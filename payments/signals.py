@@ -1,0 +1,6 @@
+"""News of money for whoever is above: sent inside the transaction that causes it."""
+
+from django.dispatch import Signal
+
+payment_succeeded = Signal()  # payment: Payment
+payment_refunded = Signal()  # refund: Refund
