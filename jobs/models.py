@@ -190,7 +190,7 @@ class Job(models.Model):
         INTERACTIVE = 10, _("interactive")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs")
-    preset = models.ForeignKey(Preset, on_delete=models.SET_NULL, null=True, blank=True, related_name="jobs")
+    preset = models.ForeignKey(Preset, on_delete=models.PROTECT, null=True, blank=True, related_name="jobs")
     prompt = models.TextField(_("prompt"))
     seed = models.BigIntegerField(_("seed"))
     price = models.PositiveIntegerField(_("price, points"))

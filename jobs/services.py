@@ -83,13 +83,13 @@ def submit_job(
     """
     if user.is_blocked or not user.is_active:
         raise Blocked("This account is blocked.")
-    wish.check_photos(len(images))
     uploads = [read_limited(image, max_bytes=settings.MAX_UPLOAD_BYTES) for image in images]
     fingerprint = _fingerprint(wish, uploads, webhook_url)
     if idempotency_key is not None:
         earlier = _replayed(user, idempotency_key, fingerprint)
         if earlier is not None:
             return earlier
+    wish.check(photos=len(images))
     if wish.preset is None:
         check_prompt(wish.prompt)
     inputs = [normalise_upload(BytesIO(data), max_bytes=settings.MAX_UPLOAD_BYTES) for data in uploads]

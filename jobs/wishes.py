@@ -47,7 +47,7 @@ class Wish:
         if preset:
             if "\0" in preset:
                 raise InvalidRequest(preset="There is no such preset.")
-            found = Preset.objects.on_offer().filter(slug=preset).first()
+            found = Preset.objects.filter(slug=preset).first()
             if found is None:
                 raise InvalidRequest(preset=f"There is no preset “{preset[:40]}”.")
             return cls(prompt=found.prompt, preset=found, seed=seed)
@@ -63,14 +63,20 @@ class Wish:
         """What the ledger calls the edit."""
         return "Own prompt" if self.preset is None else self.preset.title_en
 
-    def check_photos(self, count: int) -> None:
-        """Raise InvalidRequest unless `count` pictures fit the wish."""
-        if self.preset is not None and count != self.preset.photos:
+    def check(self, *, photos: int) -> None:
+        """Raise InvalidRequest unless the wish can be had now, for `photos` pictures.
+
+        Apart from `parse`, so that a repeated request is recognised even if its preset was withdrawn.
+        """
+        if self.preset is not None and not self.preset.is_active:
+            raise InvalidRequest(preset=f"The preset “{self.preset.slug}” is no longer on offer.")
+        if self.preset is not None and photos != self.preset.photos:
             raise InvalidRequest(
-                image=f"The preset “{self.preset.slug}” needs {self.preset.photos} picture(s), {count} given."
+                image=f"The preset “{self.preset.slug}” needs {self.preset.photos} picture(s), "
+                f"{photos} given."
             )
-        if not 1 <= count <= MOST_PHOTOS:
-            raise InvalidRequest(image=f"Send 1 to {MOST_PHOTOS} pictures, {count} given.")
+        if not 1 <= photos <= MOST_PHOTOS:
+            raise InvalidRequest(image=f"Send 1 to {MOST_PHOTOS} pictures, {photos} given.")
 
 
 def clean_prompt(text: str) -> str:

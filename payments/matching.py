@@ -19,7 +19,11 @@ def payment_of(remote: RemotePayment) -> Payment | None:
     if payment is not None:
         return payment
     ours = _number(remote.metadata.get("payment_id", ""))
-    return Payment.objects.filter(_unclaimed(remote.id), pk=ours).first() if ours else None
+    if not ours:
+        return None
+    found = Payment.objects.filter(_unclaimed(remote.id), pk=ours).first()
+    # Our key tells it from a payment that another system at the same shop numbers as we do.
+    return found if found and str(found.key) == remote.metadata.get("key") else None
 
 
 def refund_of(remote: RemoteRefund) -> Refund | None:

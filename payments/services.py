@@ -118,7 +118,7 @@ def start_payment(
                 method=method,
                 description=f"QwenEdit: {offer.points} points, top-up {payment.pk}",
                 return_url=return_url.format(payment_id=payment.pk, signature=signature_of(payment.pk)),
-                metadata={"payment_id": str(payment.pk)},
+                metadata={"payment_id": str(payment.pk), "key": str(payment.key)},
                 receipt=payment_receipt(payment),
             )
             payment.save(update_fields=["body"])

@@ -37,6 +37,7 @@ def configuration(line_format: str, level: str) -> dict[str, Any]:
     )
     renderers: list[Any] = (
         [
+            _without_marks,
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
         ]

@@ -92,11 +92,28 @@ def test_a_wish_at_the_edge_is_taken(prompt: str) -> None:
     assert Wish.parse(prompt=prompt).prompt == prompt.strip()
 
 
-def test_a_preset_that_is_off_offer_can_not_be_chosen(db: None) -> None:
+def test_a_preset_that_is_off_offer_can_not_be_chosen(alice: User, sample_photo: bytes) -> None:
     PresetFactory.create(slug="old", is_active=False)
 
-    with pytest.raises(InvalidRequest, match="no preset"):
-        Wish.parse(preset="old")
+    with pytest.raises(InvalidRequest, match="no longer on offer"):
+        submit_job(user=alice, wish=Wish.parse(preset="old"), images=[sample_photo])
+
+
+def test_a_repetition_is_answered_even_if_the_preset_was_withdrawn_since(
+    alice: User, sample_photo: bytes
+) -> None:
+    preset = PresetFactory.create(slug="summer")
+    first = submit_job(
+        user=alice, wish=Wish.parse(preset="summer"), images=[sample_photo], idempotency_key="k"
+    )
+    preset.is_active = False
+    preset.save()
+
+    again = submit_job(
+        user=alice, wish=Wish.parse(preset="summer"), images=[sample_photo], idempotency_key="k"
+    )
+
+    assert (again.job, again.created) == (first.job, False)
 
 
 def failing_submissions() -> list[tuple[str, dict[str, object], type[DomainError]]]:
