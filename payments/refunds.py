@@ -27,6 +27,7 @@ from payments.gateways.base import (
     RemoteStatus,
 )
 from payments.gateways.registry import gateway_for
+from payments.matching import refund_of
 from payments.models import Discrepancy, LedgerEntry, Payment, PaymentStatus, Refund, RefundStatus
 from payments.services import CHECK_INTERVALS, KOPEKS, payment_receipt
 from payments.signals import payment_refunded
@@ -191,17 +192,7 @@ def apply_remote_refund(refund: Refund, remote: RemoteRefund) -> None:
 
 def note_remote_refund(remote: RemoteRefund) -> None:
     """Take note of a refund the gateway knows: ours, one whose answer we lost, or one made in its cabinet."""
-    refund = Refund.objects.filter(gateway_id=remote.id).select_related("payment").first()
-    if refund is None:
-        ours = remote.metadata.get("refund_id", "")
-        if ours.isdecimal():
-            refund = (
-                Refund.objects.filter(
-                    pk=int(ours), gateway_id__isnull=True, payment__gateway_id=remote.payment_id
-                )
-                .select_related("payment")
-                .first()
-            )
+    refund = refund_of(remote)
     if refund is not None:
         apply_remote_refund(refund, remote)
     elif remote.status is RemoteStatus.SUCCEEDED:
