@@ -14,6 +14,8 @@ One file holds one top-level category and the tree below it:
             title: {ru: Ван Гог, en: Van Gogh}
             icon: 🌻
             photos: 1                       # pictures the prompt works on, 1 if left out
+            photo_titles:                   # what each picture shows; needed where there are several
+              - {ru: Человек, en: The person}
             price: 30                       # points; left out, the default price of an edit applies
             prompt: >-
               Repaint the photo as ...
@@ -49,7 +51,7 @@ MAX_PHOTOS = 3  # Qwen-Image-Edit takes up to three reference pictures
 
 _CATEGORY_FIELDS = frozenset({"slug", "title", "icon", "children", "presets"})
 _ROOT_FIELDS = _CATEGORY_FIELDS | {"order"}
-_PRESET_FIELDS = frozenset({"slug", "title", "icon", "photos", "price", "prompt"})
+_PRESET_FIELDS = frozenset({"slug", "title", "icon", "photos", "photo_titles", "price", "prompt"})
 
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
@@ -71,7 +73,10 @@ class CategoryData:
 
 @dataclass(frozen=True, slots=True)
 class PresetData:
-    """One preset: `photos` pictures (1-3) go in, `price` is in points, None stands for the default price."""
+    """One preset: `photos` pictures (1-3) go in, `price` is in points, None stands for the default price.
+
+    `photo_titles` says what each picture shows, as `{"ru": …, "en": …}`; it may be empty where there is one.
+    """
 
     slug: str
     category: str
@@ -80,6 +85,7 @@ class PresetData:
     icon: str
     prompt: str
     photos: int
+    photo_titles: tuple[dict[str, str], ...]
     price: int | None
     sort_order: int
 
@@ -157,17 +163,15 @@ class _Entry:
         return slug
 
     def titles(self) -> tuple[str, str]:
-        title = self.fields.get("title")
-        if not isinstance(title, Mapping) or set(title) != {"ru", "en"}:
-            self.complain("title: expected exactly the languages ru and en")
-            return "", ""
-        russian = self._text(title, "ru", max_length=MAX_TITLE_LENGTH, label="title.ru")
-        english = self._text(title, "en", max_length=MAX_TITLE_LENGTH, label="title.en")
-        if russian and not _CYRILLIC.search(russian):
-            self.complain("title.ru: has no Cyrillic letter")
-        if _CYRILLIC.search(english):
-            self.complain("title.en: has Cyrillic letters")
-        return russian, english
+        return self._titles(self.fields.get("title"), "title")
+
+    def photo_titles(self, photos: int) -> tuple[dict[str, str], ...]:
+        titles = self.nested("photo_titles")
+        if len(titles) != photos and (titles or photos > 1):
+            self.complain(f"photo_titles: {len(titles)} given, expected one for each of {photos} photos")
+            return ()
+        pairs = [self._titles(title, f"photo_titles[{place}]") for place, title in enumerate(titles, start=1)]
+        return tuple({"ru": russian, "en": english} for russian, english in pairs)
 
     def icon(self) -> str:
         icon = self._text(self.fields, "icon", max_length=MAX_ICON_LENGTH)
@@ -206,6 +210,18 @@ class _Entry:
             self.complain(f"{key}: expected a list")
             return []
         return value
+
+    def _titles(self, title: object, label: str) -> tuple[str, str]:
+        if not isinstance(title, Mapping) or set(title) != {"ru", "en"}:
+            self.complain(f"{label}: expected exactly the languages ru and en")
+            return "", ""
+        russian = self._text(title, "ru", max_length=MAX_TITLE_LENGTH, label=f"{label}.ru")
+        english = self._text(title, "en", max_length=MAX_TITLE_LENGTH, label=f"{label}.en")
+        if russian and not _CYRILLIC.search(russian):
+            self.complain(f"{label}.ru: has no Cyrillic letter")
+        if _CYRILLIC.search(english):
+            self.complain(f"{label}.en: has Cyrillic letters")
+        return russian, english
 
     def _text(
         self,
@@ -300,6 +316,7 @@ class _CatalogueReader:
                 icon=entry.icon(),
                 prompt=prompt,
                 photos=photos,
+                photo_titles=entry.photo_titles(photos),
                 price=entry.integer("price", default=None),
                 sort_order=sort_order,
             )

@@ -43,18 +43,19 @@ def sync_catalogue(catalogue: Catalogue) -> Changes:
     presets: dict[str, Preset] = {row.slug: row for row in Preset.objects.all()}
     for preset_data in catalogue.presets:
         preset = presets.pop(preset_data.slug, None) or Preset(slug=preset_data.slug)
-        fields = {
+        preset_fields: dict[str, object] = {
             "category": categories[preset_data.category],
             "title_ru": preset_data.title_ru,
             "title_en": preset_data.title_en,
             "icon": preset_data.icon,
             "prompt": preset_data.prompt,
             "photos": preset_data.photos,
+            "photo_titles": list(preset_data.photo_titles),
             "price": preset_data.price,
             "sort_order": preset_data.sort_order,
             "is_active": True,
         }
-        _bring_up_to_date(preset, fields, changes)
+        _bring_up_to_date(preset, preset_fields, changes)
     left = [row.pk for row in presets.values() if row.is_active and not row.is_customised]
     changes.retired = Preset.objects.filter(pk__in=left).update(is_active=False)
     return changes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -66,6 +67,10 @@ class Preset(models.Model):
     icon = models.CharField(_("icon"), max_length=16, blank=True)
     prompt = models.TextField(_("prompt, English"), max_length=1000)
     photos = models.PositiveSmallIntegerField(_("number of photos"), default=1)
+    # [{"ru", "en"}], one a photo; empty where a single photo needs no name
+    photo_titles: models.JSONField[Any, Any] = models.JSONField(
+        _("what the photos show"), default=list, blank=True
+    )
     price = models.PositiveIntegerField(
         _("price, points"), null=True, blank=True, help_text=_("Empty: the usual price of an edit.")
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING or not apps.is_installed("unfold"):
     from django.contrib.admin import ModelAdmin as ThemeModelAdmin
     from django.contrib.admin import TabularInline as ThemeTabularInline
     from django.contrib.admin.widgets import AdminFileWidget as ImageInput
+    from django.contrib.admin.widgets import AdminTextareaWidget as Textarea
     from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
     from django.contrib.auth.forms import AdminPasswordChangeForm as AdminPasswordChangeForm
     from django.contrib.auth.forms import AdminUserCreationForm as UserCreationForm
@@ -51,6 +52,7 @@ else:
     from unfold.widgets import UnfoldAdminDecimalFieldWidget as NumberInput
     from unfold.widgets import UnfoldAdminImageFieldWidget as ImageInput
     from unfold.widgets import UnfoldAdminPasswordWidget as PasswordInput
+    from unfold.widgets import UnfoldAdminTextareaWidget as Textarea
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
     from unfold.widgets import UnfoldBooleanWidget as CheckboxInput
 
@@ -67,6 +69,7 @@ __all__ = [
     "ReadOnlyMixin",
     "TabularInline",
     "TextInput",
+    "Textarea",
     "Tone",
     "UserChangeForm",
     "UserCreationForm",

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from jobs import pictures
+from jobs.admin.photo_titles import PhotoTitlesField
 from jobs.admin.pictures import picture_response
 from jobs.catalogue import CatalogueError, read_catalogue
 from jobs.catalogue_sync import sync_catalogue
@@ -160,9 +161,19 @@ class SampleInput(ImageInput):
 class PresetForm(forms.ModelForm):
     """A preset; its samples are cleaned as users' pictures are."""
 
+    photo_titles = PhotoTitlesField()
+
     class Meta:
         model = Preset
         fields = "__all__"  # noqa: DJ007  (the admin's own `fields` name them)
+
+    def clean(self) -> dict[str, Any] | None:
+        """Several photos are asked for by name: each needs one."""
+        cleaned = super().clean()
+        photos, titles = self.cleaned_data.get("photos"), self.cleaned_data.get("photo_titles")
+        if photos and titles is not None and len(titles) != photos and (titles or photos > 1):
+            self.add_error("photo_titles", ValidationError(_("Name every photo, one a line.")))
+        return cleaned
 
     def clean_sample_before(self) -> Any:
         """See `_clean_sample`."""
@@ -202,6 +213,7 @@ class PresetAdmin(CatalogueAdmin):
         "category",
         "prompt",
         "photos",
+        "photo_titles",
         "price",
         "is_active",
         "sample_before",

@@ -205,3 +205,31 @@ def test_a_broken_catalogue_is_told_and_changes_nothing(
     van_gogh.refresh_from_db()
     assert "no YAML files here" in answer.text
     assert (van_gogh.price, van_gogh.is_customised) == (45, True)
+
+
+def test_the_photos_of_a_preset_are_named_a_line_each(boss: Client, db: None) -> None:
+    preset = PresetFactory.create(photos=2)
+
+    refused = save(boss, preset, photo_titles="Человек / The person")
+    saved = save(boss, preset, photo_titles="Человек / The person\nПлатье / The dress")
+
+    preset.refresh_from_db()
+    assert "Name every photo" in refused.content.decode()
+    assert saved.status_code == 302
+    assert preset.photo_titles == [
+        {"ru": "Человек", "en": "The person"},
+        {"ru": "Платье", "en": "The dress"},
+    ]
+    shown = boss.get(reverse("admin:jobs_preset_change", args=[preset.pk])).content.decode()
+    assert "Человек / The person\nПлатье / The dress" in shown
+
+
+@pytest.mark.parametrize("line", ["Человек", "/ The person", f"{'Я' * 41} / The person"])
+def test_a_name_of_a_photo_that_is_not_in_both_languages_is_refused(
+    boss: Client, db: None, line: str
+) -> None:
+    preset = PresetFactory.create()
+
+    assert save(boss, preset, photo_titles=line).status_code == 200
+    preset.refresh_from_db()
+    assert preset.photo_titles == []

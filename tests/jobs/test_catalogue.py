@@ -53,6 +53,7 @@ NOT_TO_BE_NAMED = re.compile(
     re.IGNORECASE,
 )
 CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
+PERSON = {"ru": "Человек", "en": "The person"}
 PROMPT = "Turn the photo into a careful pencil drawing on paper. Keep the face and the pose unchanged."
 
 
@@ -164,6 +165,7 @@ class TestShippedCatalogue:
         assert len(fitting) >= 6
         for preset in catalogue.presets:
             assert preset.photos == (2 if preset in fitting else 1), preset.slug
+            assert len(preset.photo_titles) == (2 if preset in fitting else 0), preset.slug
             assert ("picture 1" in preset.prompt and "picture 2" in preset.prompt) == (preset in fitting), (
                 preset.slug
             )
@@ -218,8 +220,24 @@ class TestReading:
             ({"photos": 4}, "photos: expected a whole number from 1 to 3, found 4"),
             ({"photos": True}, "photos: expected a whole number from 1 to 3, found True"),
             (
-                {"photos": 2, "prompt": "In picture 1, " + PROMPT},
+                {"photos": 2, "prompt": "In picture 1, " + PROMPT, "photo_titles": [PERSON, PERSON]},
                 "prompt: never mentions 'picture 2', though the preset takes 2 photos",
+            ),
+            (
+                {"photos": 2, "prompt": "In picture 1 and picture 2, " + PROMPT},
+                "photo_titles: 0 given, expected one for each of 2 photos",
+            ),
+            (
+                {"photo_titles": [PERSON, PERSON]},
+                "photo_titles: 2 given, expected one for each of 1 photos",
+            ),
+            (
+                {"photo_titles": [{"ru": "Человек"}]},
+                "photo_titles[1]: expected exactly the languages ru and en",
+            ),
+            (
+                {"photo_titles": [{"ru": "Human", "en": "Human"}]},
+                "photo_titles[1].ru: has no Cyrillic letter",
             ),
             ({"price": 0}, "price: expected a whole number from 1, found 0"),
             ({"price": "30"}, "price: expected a whole number from 1, found '30'"),
