@@ -176,6 +176,71 @@ class YooKassaServer(SandboxServer):
         return attempts
 
 
+class TelegramServer(SandboxServer):
+    """A Telegram sandbox; what `act` takes and answers is described in the sandbox's `act` module."""
+
+    @property
+    def token(self) -> str:
+        """The bot's token."""
+        options = dict(zip(self.arguments, self.arguments[1:], strict=False))
+        return options.get("--token", "100001:sandbox")
+
+    @property
+    def api_url(self) -> str:
+        """The `base_url` of python-telegram-bot's Bot; its `base_file_url` is `file_url`."""
+        return f"{self.url}/bot"
+
+    @property
+    def file_url(self) -> str:
+        """Where files are fetched, without the token."""
+        return f"{self.url}/file/bot"
+
+    def act(self, action: str, **arguments: Any) -> dict[str, Any]:
+        """Do what a person would do and return the answer; raises requests.HTTPError."""
+        return self._post("act", {"action": action, **arguments})
+
+    def fault(self, **plan: Any) -> dict[str, Any]:
+        """Add an entry to the plan of faults (see the sandbox's `faults` module) and return the plan."""
+        return self._post("faults", plan)
+
+    def limits(self, **rates: Any) -> dict[str, Any]:
+        """Set the flood limits and return them."""
+        return self._post("limits", rates)
+
+    def calls(self, **wanted: Any) -> list[dict[str, Any]]:
+        """Return the bot's calls, selected by method, since (a call's `n`) or chat_id."""
+        found: list[dict[str, Any]] = self._get("calls", **wanted)
+        return found
+
+    def chat(self, user_id: int, **query: Any) -> dict[str, Any]:
+        """Return a chat as its person sees it."""
+        chat: dict[str, Any] = self._get(f"chats/{user_id}", **query)
+        return chat
+
+    def chats(self) -> dict[str, Any]:
+        """Return the bot, the people and the number of events."""
+        chats: dict[str, Any] = self._get("chats")
+        return chats
+
+    def state(self) -> dict[str, Any]:
+        """Return webhook, queue, commands, transactions, faults and limits."""
+        state: dict[str, Any] = self._get("state")
+        return state
+
+    def _post(self, route: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = requests.post(f"{self.url}/sandbox/{route}", json=body, timeout=60)
+        if answer.status_code == requests.codes.bad_request:
+            raise requests.HTTPError(answer.json()["error"], response=answer)
+        answer.raise_for_status()
+        done: dict[str, Any] = answer.json()
+        return done
+
+    def _get(self, route: str, **query: Any) -> Any:
+        answer = requests.get(f"{self.url}/sandbox/{route}", params=query, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+
 @contextmanager
 def start_sandbox_comfyui(*arguments: str) -> Iterator[SandboxServer]:
     """Run a ComfyUI sandbox for the length of a `with` block, at no cost per sampling step unless told."""
@@ -188,6 +253,13 @@ def start_sandbox_comfyui(*arguments: str) -> Iterator[SandboxServer]:
 def start_sandbox_yookassa(*arguments: str) -> Iterator[YooKassaServer]:
     """Run a YooKassa sandbox for the length of a `with` block; the SDK's base URL is its `api_url`."""
     with YooKassaServer("yookassa", *arguments) as server:
+        yield server
+
+
+@contextmanager
+def start_sandbox_telegram(*arguments: str) -> Iterator[TelegramServer]:
+    """Run a Telegram sandbox for the length of a `with` block."""
+    with TelegramServer("telegram", *arguments) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from qwenedit.sandbox.comfyui import cli as comfyui
+from qwenedit.sandbox.telegram import cli as telegram
 from qwenedit.sandbox.yookassa import cli as yookassa
 
 
@@ -26,6 +27,7 @@ class SandboxModule(Protocol):
 
 SANDBOXES: Mapping[str, SandboxModule] = {
     "comfyui": comfyui,
+    "telegram": telegram,
     "yookassa": yookassa,
 }
 
