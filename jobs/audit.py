@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Concat
 from django.utils import timezone
@@ -51,7 +51,9 @@ def findings() -> list[Finding]:
         ),
         Finding.of(
             "a successful job has its result",
-            jobs.filter(status=JobStatus.SUCCEEDED, finished_at__gt=kept, pictured=False),
+            jobs.filter(status=JobStatus.SUCCEEDED, finished_at__gt=kept, pictured=False).exclude(
+                user__erased_at__gte=F("finished_at")
+            ),
         ),
         Finding.of("a finished job says when", jobs.filter(status__in=FINAL, finished_at=None)),
         Finding.of("no job succeeded twice", twice),

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db.models import QuerySet
 
 from jobs.models import Job, JobImage
 from jobs.states import FINAL
@@ -85,9 +86,14 @@ def delete_files(names: Iterable[str]) -> list[str]:
 
 def purge_expired(*, before: datetime) -> int:
     """Delete the pictures of jobs that finished before `before`; return how many pictures went."""
-    expired = JobImage.objects.filter(job__status__in=FINAL, job__finished_at__lt=before).order_by("pk")
+    return purge(JobImage.objects.filter(job__status__in=FINAL, job__finished_at__lt=before))
+
+
+def purge(images: QuerySet[JobImage]) -> int:
+    """Delete pictures, file and row; return how many went. What can not be deleted stays for a later try."""
+    images = images.order_by("pk")
     purged = last = 0
-    while batch := dict(expired.filter(pk__gt=last).values_list("pk", "file")[:PURGE_BATCH]):
+    while batch := dict(images.filter(pk__gt=last).values_list("pk", "file")[:PURGE_BATCH]):
         gone = delete_files(batch.values())
         purged += JobImage.objects.filter(pk__in=batch, file__in=gone).delete()[0]
         last = max(batch)

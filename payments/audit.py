@@ -11,12 +11,12 @@ from payments.ledger import broken_balances
 from payments.models import LedgerEntry, Payment, PaymentStatus, PromoCode, Refund, RefundStatus
 from payments.refunds import HELD
 from qwenedit.lib.audit import MOST_EXAMPLES, Finding
-from qwenedit.users.models import User
+from qwenedit.users.models import Referral, User
 
 
 def findings() -> list[Finding]:
-    """Check every invariant of the ledger, of payments and of promo codes."""
-    return [*_of_the_ledger(), *_of_payments(), *_of_refunds(), _of_promo_codes()]
+    """Check every invariant of the ledger, of payments, of promo codes and of invitations."""
+    return [*_of_the_ledger(), *_of_payments(), *_of_refunds(), _of_promo_codes(), *_of_referrals()]
 
 
 def _of_the_ledger() -> list[Finding]:
@@ -50,6 +50,7 @@ def _of_payments() -> list[Finding]:
             "no other payment is credited", payments.filter(credited=True).exclude(pk__in=paid.values("pk"))
         ),
         Finding("every credit of a payment belongs to one", stray),
+        Finding.of("every payment that succeeded names the money", paid.filter(gateway_id__isnull=True)),
     ]
 
 
@@ -85,6 +86,25 @@ def _of_promo_codes() -> Finding:
     wrong = sorted(pk for pk in {*redeemed, *counted} if redeemed[pk] != counted[pk])
     examples = tuple(f"promo code {pk}" for pk in wrong[:MOST_EXAMPLES])
     return Finding("a promo code counts its redemptions", len(wrong), examples)
+
+
+def _of_referrals() -> list[Finding]:
+    kind = LedgerEntry.Kind.REFERRAL
+    referrals = Referral.objects.annotate(
+        to_friend=Exists(_rewarded(":friend", OuterRef("friend_id"))),
+        to_inviter=Exists(_rewarded(":inviter", OuterRef("inviter_id"))),
+    )
+    rewarded = referrals.filter(rewarded_at__isnull=False)
+    stray = _count(kind) - rewarded.filter(to_friend=True).count() - rewarded.filter(to_inviter=True).count()
+    return [
+        Finding.of("a friend who was rewarded has the points", rewarded.filter(to_friend=False)),
+        Finding("every reward belongs to an invitation that earned it", stray),
+    ]
+
+
+def _rewarded(end: str, user: Combinable) -> QuerySet[LedgerEntry]:
+    key = Concat(Value("referral:"), Cast(OuterRef("pk"), CharField()), Value(end))
+    return LedgerEntry.objects.filter(key=key, kind=LedgerEntry.Kind.REFERRAL, user_id=user, amount__gt=0)
 
 
 def _entry(

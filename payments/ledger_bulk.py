@@ -7,9 +7,10 @@ batch are locked, in the order of their ids, so keep batches short. Must not kno
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import F, QuerySet
+from django.db.models import F, Model, QuerySet
 from django.utils import timezone
 
 from payments.models import LedgerEntry
@@ -26,16 +27,16 @@ posted AS (
     ON CONFLICT (key) DO NOTHING
     RETURNING id, user_id, balance_after
 ),
+noticed AS (INSERT INTO {notices} (entry_id) SELECT id FROM posted),
 credited AS (
     UPDATE users_user SET balance = balance + %s WHERE id = ANY (ARRAY(SELECT user_id FROM posted))
 )
-SELECT locked.user_id, posted.id, posted.balance_after
+SELECT posted.id, locked.user_id, posted.balance_after
 FROM locked LEFT JOIN posted USING (user_id) ORDER BY locked.user_id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class BulkEntry:
+class BulkEntry(NamedTuple):
     """An entry that `post_to_each` made, and its user's new balance."""
 
     id: int
@@ -52,40 +53,54 @@ class BulkPosting:
 
 
 def post_to_each(
-    users: QuerySet[User], *, amount: int, kind: LedgerEntry.Kind, key_prefix: str, description: str
+    users: QuerySet[User],
+    *,
+    amount: int,
+    kind: LedgerEntry.Kind,
+    key_prefix: str,
+    description: str,
+    notices: type[Model],
 ) -> BulkPosting:
     """Give each of `users` the same `amount` of points for the cause `key_prefix` + their id, once.
 
     `users` may be sliced; they are taken in the order of their ids. A user whose cause was posted before is
-    passed over. Must run inside a transaction: the users stay locked until its end.
+    passed over. Each entry gets a row of `notices`, whose key it is. Must run inside a transaction: the users
+    stay locked until its end.
     """
     if amount <= 0:
         raise ValueError("points can only be given to many at once, never taken")
     locked = users.select_for_update(no_key=True).values_list("pk", "balance")
     post = _post_on_postgresql if connection.vendor == "postgresql" else _post_anywhere
-    return post(locked, amount, kind, key_prefix, description[:200])
+    return post(locked, amount, kind, key_prefix, description[:200], notices)
 
 
 def _post_on_postgresql(
-    locked: QuerySet[User, tuple[int, int]], amount: int, kind: str, key_prefix: str, description: str
+    locked: QuerySet[User, tuple[int, int]],
+    amount: int,
+    kind: str,
+    key_prefix: str,
+    description: str,
+    notices: type[Model],
 ) -> BulkPosting:
     locking, parameters = locked.query.sql_with_params()
+    statement = POST_ON_POSTGRESQL.format(locked=locking, notices=notices._meta.db_table)
     entry = (amount, amount, kind, key_prefix, description, timezone.now())
     with connection.cursor() as cursor:
-        cursor.execute(POST_ON_POSTGRESQL.format(locked=locking), (*parameters, *entry, amount))
+        cursor.execute(statement, (*parameters, *entry, amount))
         rows = cursor.fetchall()
     return BulkPosting(
-        [row[0] for row in rows],
-        [
-            BulkEntry(entry_id, user_id, balance)
-            for user_id, entry_id, balance in rows
-            if entry_id is not None
-        ],
+        [user_id for _id, user_id, _balance in rows],
+        [BulkEntry._make(row) for row in rows if row[0] is not None],
     )
 
 
 def _post_anywhere(
-    locked: QuerySet[User, tuple[int, int]], amount: int, kind: str, key_prefix: str, description: str
+    locked: QuerySet[User, tuple[int, int]],
+    amount: int,
+    kind: str,
+    key_prefix: str,
+    description: str,
+    notices: type[Model],
 ) -> BulkPosting:
     keys = {user_id: (f"{key_prefix}{user_id}", balance) for user_id, balance in locked}
     wanted = [key for key, _balance in keys.values()]
@@ -102,6 +117,7 @@ def _post_anywhere(
         for user_id, (key, balance) in keys.items()
         if key not in posted
     )
+    notices._default_manager.bulk_create(notices(pk=entry.pk) for entry in entries)
     credited = [entry.user_id for entry in entries]
     User.objects.filter(pk__in=credited).update(balance=F("balance") + amount)
     return BulkPosting(

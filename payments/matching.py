@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from django.db.models import Q
 
-from payments import discrepancies
+from payments import amounts, discrepancies
 from payments.gateways.base import RemotePayment, RemoteRefund, RemoteStatus
-from payments.models import Discrepancy, Payment, Refund
+from payments.models import Discrepancy, Payment, Refund, RefundStatus
 from payments.services import apply_remote
 
 
@@ -32,6 +32,8 @@ def refund_of(remote: RemoteRefund) -> Refund | None:
     refund = refunds.filter(gateway_id=remote.id).first()
     if refund is not None:
         return refund
+    if remote.currency == amounts.STARS:  # given back once and in whole: whichever of ours waits is this one
+        return refunds.filter(payment__gateway_id=remote.payment_id, status=RefundStatus.PENDING).first()
     ours = _number(remote.metadata.get("refund_id", ""))
     if not ours:
         return None
@@ -47,7 +49,7 @@ def settle_payment(remote: RemotePayment) -> Payment | None:
         discrepancies.record(
             Discrepancy.Kind.UNKNOWN_PAYMENT,
             remote.id,
-            f"{remote.amount} kopeks were paid for nothing that is known here",
+            f"{amounts.for_logs(remote.amount, remote.currency)} were paid for nothing that is known here",
             raw=dict(remote.raw),
         )
     return None

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from payments import discrepancies, ledger
+from payments import amounts, discrepancies, ledger
 from payments.gateways.base import (
     GatewayRejected,
     GatewayUnavailable,
@@ -27,9 +27,9 @@ from payments.gateways.base import (
     RemoteStatus,
 )
 from payments.gateways.registry import gateway_for
-from payments.matching import refund_of
+from payments.matching import payment_of, refund_of
 from payments.models import Discrepancy, LedgerEntry, Payment, PaymentStatus, Refund, RefundStatus
-from payments.services import CHECK_INTERVALS, KOPEKS, payment_receipt
+from payments.services import CHECK_INTERVALS, apply_remote, payment_receipt
 from payments.signals import payment_refunded
 from qwenedit.errors import DomainError
 from qwenedit.logs import report
@@ -51,14 +51,14 @@ class RefundRefused(DomainError):
 
 
 def refundable_amount(payment: Payment) -> int:
-    """Return how much of a payment can still be given back, in kopeks."""
+    """Return how much of a payment can still be given back, in kopeks or Stars."""
     if payment.status != PaymentStatus.SUCCEEDED:
         return 0
     return payment.amount - _held(payment)[0]
 
 
 def points_to_take(payment: Payment, amount: int, *, but: Refund | None = None) -> int:
-    """Return the points of `amount` kopeks of a payment; the last refund takes what rounding has left.
+    """Return the points of `amount` of a payment; the last refund takes what rounding has left.
 
     `but` is a refund that is left out of what was taken before: the one that is being made.
     """
@@ -76,10 +76,11 @@ def request_refund(
     form_token: uuid.UUID,
     force: bool = False,
 ) -> Refund:
-    """Give `amount` kopeks of a payment back, and return the refund as it is afterwards.
+    """Give `amount` (kopeks or Stars) of a payment back, and return the refund as it is afterwards.
 
     Once per `form_token`: a double click returns the first refund. The points are taken back before the
     gateway is asked; where the user has spent them it is refused, unless `force`, which takes what is there.
+    Stars are given back in full only.
     Raises RefundRefused. An outcome that is unknown leaves the refund pending; the beat finds it out.
     """
     if not reason.strip():
@@ -91,9 +92,10 @@ def request_refund(
             return earlier
         left = refundable_amount(payment)
         if not 0 < amount <= left:
-            raise RefundRefused(
-                f"{amount / KOPEKS:.2f} ₽ can not be given back: {left / KOPEKS:.2f} ₽ of it are left."
-            )
+            asked, rest = (amounts.for_people(sum_, payment.currency) for sum_ in (amount, left))
+            raise RefundRefused(f"{asked} can not be given back: {rest} of it are left.")
+        if payment.gateway == Payment.Gateway.STARS:
+            _check_stars(payment, amount)
         refund = Refund.objects.create(
             payment=payment,
             amount=amount,
@@ -109,7 +111,7 @@ def request_refund(
             payment_id=str(payment.gateway_id),
             amount=amount,
             description=refund.reason,
-            metadata={"refund_id": str(refund.pk)},
+            metadata=_metadata(refund, payment),
             # A full refund takes its receipt from the payment; a partial one must bring its own.
             receipt=None if amount == payment.amount else payment_receipt(payment),
         )
@@ -134,8 +136,7 @@ def send_refund(refund: Refund, *, is_first: bool) -> None:
     try:
         remote = gateway_for(refund.payment.gateway).refund(body=refund.body, key=str(refund.key))
     except GatewayRejected as error:
-        if is_first:
-            _give_points_back(refund, (error.reason or error.message)[:200])
+        if is_first and _give_points_back(refund, error.reason or error.message, untouched=True):
             raise
         _find_among_refunds(refund, otherwise=error.reason or error.message)
         return
@@ -147,9 +148,11 @@ def check_refund(refund: Refund) -> None:
     """Find out how a pending refund is: the gateway sends no news of one that is canceled."""
     now = timezone.now()
     interval = CHECK_INTERVALS[min(refund.checks, len(CHECK_INTERVALS) - 1)]
-    Refund.objects.filter(pk=refund.pk, status=RefundStatus.PENDING).update(
+    scheduled = Refund.objects.filter(pk=refund.pk, status=RefundStatus.PENDING).update(
         checks=refund.checks + 1, next_check_at=now + interval
     )
+    if not scheduled:  # decided meanwhile: sent again, one that was given up would happen after all
+        return
     if refund.gateway_id is not None:
         try:
             remote = gateway_for(refund.payment.gateway).fetch_refund(refund.gateway_id)
@@ -168,7 +171,7 @@ def apply_remote_refund(refund: Refund, remote: RemoteRefund) -> None:
         discrepancies.record(
             Discrepancy.Kind.UNKNOWN_REFUND,
             remote.id,
-            f"{remote.amount} kopeks instead of {refund.amount}",
+            f"{amounts.for_logs(remote.amount, remote.currency)} instead of {refund.amount}",
             payment=refund.payment,
             raw=dict(remote.raw),
         )
@@ -200,7 +203,7 @@ def note_remote_refund(remote: RemoteRefund) -> None:
 
 
 def _record_external(remote: RemoteRefund) -> None:
-    payment = Payment.objects.filter(gateway_id=remote.payment_id).first()
+    payment = _paid(remote)
     if payment is None:
         discrepancies.record(
             Discrepancy.Kind.UNKNOWN_REFUND, remote.id, "refund of an unknown payment", raw=dict(remote.raw)
@@ -212,10 +215,11 @@ def _record_external(remote: RemoteRefund) -> None:
             return
         left = refundable_amount(payment)
         if remote.amount > left:
+            given_back = amounts.for_logs(remote.amount, remote.currency)
             discrepancies.record(
                 Discrepancy.Kind.UNKNOWN_REFUND,
                 remote.id,
-                f"{remote.amount} kopeks given back at the gateway, {left} were left",
+                f"{given_back} given back at the gateway, {left} were left",
                 payment=payment,
                 raw=dict(remote.raw),
             )
@@ -237,6 +241,34 @@ def _record_external(remote: RemoteRefund) -> None:
     _log(refund, "Payment refunded at the gateway")
 
 
+def _paid(remote: RemoteRefund) -> Payment | None:
+    """Return the payment of a refund. News come in any order: it may not be credited here yet."""
+    payment = Payment.objects.filter(gateway_id=remote.payment_id).first()
+    if remote.currency == amounts.STARS or (payment and payment.status == PaymentStatus.SUCCEEDED):
+        return payment
+    try:
+        remote_payment = gateway_for(Payment.Gateway.YOOKASSA).fetch(remote.payment_id)
+    except NotFoundAtGateway:
+        return payment
+    payment = payment_of(remote_payment)
+    return payment and apply_remote(payment, remote_payment)
+
+
+def _check_stars(payment: Payment, amount: int) -> None:
+    if amount != payment.amount:
+        raise RefundRefused("A payment in Stars can only be given back in full.")
+    if payment.user.telegram_id is None:
+        raise RefundRefused("Stars go back to an account at Telegram, and this user has none any more.")
+
+
+def _metadata(refund: Refund, payment: Payment) -> dict[str, str]:
+    """Return what tells the gateway, and later us, which refund it is; Stars go back to a person."""
+    metadata = {"refund_id": str(refund.pk)}
+    if payment.gateway == Payment.Gateway.STARS:
+        metadata["payer"] = str(payment.user.telegram_id)
+    return metadata
+
+
 def _find_among_refunds(refund: Refund, *, otherwise: str) -> None:
     """Look a refund up in the gateway's list; what is not there did not happen, once lists have caught up."""
     window = {
@@ -244,7 +276,7 @@ def _find_among_refunds(refund: Refund, *, otherwise: str) -> None:
         "until": refund.created_at + KEY_LIFETIME * 2,
     }
     for remote in gateway_for(refund.payment.gateway).list_refunds(**window):
-        if remote.metadata.get("refund_id") == str(refund.pk):
+        if refund_of(remote) == refund:
             apply_remote_refund(refund, remote)
             return
     if timezone.now() - refund.created_at > LISTS_LAG:
@@ -272,16 +304,18 @@ def _take_points(refund: Refund, payment: Payment, *, force: bool) -> None:
         ) from error
 
 
-def _give_points_back(refund: Refund, failure: str) -> None:
+def _give_points_back(refund: Refund, failure: str, *, untouched: bool = False) -> bool:
+    """Give a pending refund up, and return whether that was done; `untouched`: if nobody else has sent it."""
+    pending = Refund.objects.filter(pk=refund.pk, status=RefundStatus.PENDING)
     with transaction.atomic():
-        changed = Refund.objects.filter(pk=refund.pk, status=RefundStatus.PENDING).update(
+        changed = (pending.filter(checks=0, gateway_id=None) if untouched else pending).update(
             status=RefundStatus.CANCELED,
             failure=failure[:200],
             finished_at=timezone.now(),
             next_check_at=None,
         )
         if not changed:
-            return
+            return False
         refund.refresh_from_db()
         ledger.post(
             user_id=refund.payment.user_id,
@@ -291,6 +325,7 @@ def _give_points_back(refund: Refund, failure: str) -> None:
             description=f"Refund of top-up {refund.payment_id} did not happen",
         )
     _log(refund, "Payment refund failed", reason=failure)
+    return True
 
 
 def _held(payment: Payment, *, but: Refund | None = None) -> tuple[int, int]:
@@ -303,14 +338,15 @@ def _held(payment: Payment, *, but: Refund | None = None) -> tuple[int, int]:
 
 
 def _log(refund: Refund, sentence: str, **extra: object) -> None:
+    is_rubles = refund.payment.currency != amounts.STARS
     fields = {
         "refund_id": refund.pk,
         "payment_id": refund.payment_id,
         "user_id": refund.payment.user_id,
-        "amount": f"{refund.amount} kopeks",
+        "amount": amounts.for_logs(refund.amount, refund.payment.currency),
         "points": refund.points,
         "status": refund.status,
-        "yukassa_refund_id": refund.gateway_id,
+        "yukassa_refund_id" if is_rubles else "telegram_charge_id": refund.gateway_id,
         **extra,
     }
     report(logger, sentence, fields)

@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from payments import discrepancies, ledger
+from payments import amounts, discrepancies, ledger
 from payments.gateways.base import (
     GatewayRejected,
     GatewayUnavailable,
@@ -29,7 +29,7 @@ from payments.gateways.base import (
     RemotePayment,
     RemoteStatus,
 )
-from payments.gateways.registry import gateway_for, yookassa_shop_id
+from payments.gateways.registry import gateway_for, starting_gateway, yookassa_shop_id
 from payments.models import Discrepancy, LedgerEntry, Package, Payment, PaymentStatus
 from payments.return_addresses import signature_of
 from payments.signals import payment_succeeded
@@ -39,7 +39,7 @@ from qwenedit.users.models import User
 
 logger = structlog.get_logger(__name__)
 
-KOPEKS = 100
+KOPEKS = amounts.KOPEKS
 # YooKassa cancels an unpaid payment after an hour. A start whose outcome is unknown is repeated that long
 # too: a link that nobody was given can not be paid.
 LIFETIME = timedelta(hours=1)
@@ -98,7 +98,7 @@ def start_payment(
     now = timezone.now()
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
-        payment = _replayed(user, idempotency_key, fingerprint)
+        payment = earlier_payment(user, idempotency_key, fingerprint)
         if payment is None:
             payment = Payment.objects.create(
                 user=user,
@@ -113,7 +113,7 @@ def start_payment(
                 idempotency_key=idempotency_key,
                 fingerprint=fingerprint,
             )
-            payment.body = gateway_for(payment.gateway).start_body(
+            payment.body = starting_gateway(payment.gateway).start_body(
                 amount=payment.amount,
                 method=method,
                 description=f"QwenEdit: {offer.points} points, top-up {payment.pk}",
@@ -122,20 +122,16 @@ def start_payment(
                 receipt=payment_receipt(payment),
             )
             payment.save(update_fields=["body"])
-            logger.info(
-                "Payment attempt",
-                payment_id=payment.pk,
-                user_id=user.pk,
-                amount=payment.amount,
-                method=method,
-            )
-    return payment if payment.gateway_id else send_payment(payment)
+            fields = {"payment_id": payment.pk, "user_id": user.pk, "amount": f"{payment.amount} kopeks"}
+            report(logger, "Payment attempt", {**fields, "method": method, "status": payment.status})
+    is_over = payment.gateway_id is not None or payment.status == PaymentStatus.CANCELED
+    return payment if is_over else send_payment(payment)
 
 
 def send_payment(payment: Payment) -> Payment:
     """Hand a committed payment to its gateway: again and again, always the same body under the same key."""
     try:
-        remote = gateway_for(payment.gateway).start(body=payment.body, key=str(payment.key))
+        remote = starting_gateway(payment.gateway).start(body=payment.body, key=str(payment.key))
     except GatewayRejected as error:
         changed = Payment.objects.filter(
             pk=payment.pk, status=PaymentStatus.PENDING, gateway_id__isnull=True
@@ -162,6 +158,13 @@ def send_payment(payment: Payment) -> Payment:
         Q(gateway_id__isnull=True) | Q(gateway_id=remote.id), pk=payment.pk, confirmation_url=""
     )
     created = unanswered.update(gateway_id=remote.id, confirmation_url=remote.confirmation_url)
+    # Of two who sent it at once, one may have been refused, the keys being changed at that moment, say.
+    Payment.objects.filter(pk=payment.pk, status=PaymentStatus.REJECTED).update(
+        status=PaymentStatus.PENDING,
+        failure="",
+        finished_at=None,
+        next_check_at=timezone.now() + CHECK_INTERVALS[0],
+    )
     if created:
         report(
             logger,
@@ -187,9 +190,8 @@ def check_payment(payment: Payment) -> Payment:
         if payment.status != PaymentStatus.PENDING:
             return payment
         if now - payment.created_at < LIFETIME:
-            _schedule(payment, now)
-            return send_payment(payment)
-        _cancel(payment, "never reached the gateway")
+            return send_payment(payment) if _schedule(payment, now) else payment
+        cancel_payment(payment, "never reached the gateway")
         payment.refresh_from_db()
         return payment
     _schedule(payment, now)
@@ -215,7 +217,7 @@ def apply_remote(payment: Payment, remote: RemotePayment) -> Payment:
         else:
             confirm_payment(payment_id=payment.pk, remote_id=remote.id, receipt=remote.receipt_registration)
     elif remote.status is RemoteStatus.CANCELED:
-        _cancel(payment, remote.cancellation_reason or "canceled")
+        cancel_payment(payment, remote.cancellation_reason or "canceled")
     elif remote.status is RemoteStatus.WAITING_FOR_CAPTURE:
         discrepancies.record(
             Discrepancy.Kind.STATUS,
@@ -252,7 +254,7 @@ def confirm_payment(*, payment_id: int, remote_id: str, receipt: str = "") -> bo
             amount=payment.points,
             kind=LedgerEntry.Kind.PAYMENT,
             key=f"payment:{payment.pk}",
-            description=f"Top-up of {payment.amount // KOPEKS} ₽",
+            description=f"Top-up of {amounts.for_people(payment.amount, payment.currency)}",
         ).entry
         payment_succeeded.send(sender=Payment, payment=payment)
     report(
@@ -261,13 +263,13 @@ def confirm_payment(*, payment_id: int, remote_id: str, receipt: str = "") -> bo
         {
             "payment_id": payment.pk,
             "user_id": payment.user_id,
-            "amount": f"{payment.amount} kopeks",
+            "amount": amounts.for_logs(payment.amount, payment.currency),
             "credited": f"{payment.points} points",
             "new_balance": entry.balance_after,
         },
-        yukassa_payment_id=remote_id,
         status=payment.status,
         balance_before=entry.balance_after - entry.amount,
+        **amounts.id_for_logs(remote_id, payment.currency),
     )
     return True
 
@@ -276,16 +278,24 @@ def mismatch(payment: Payment, remote: RemotePayment) -> str:
     """Return in what a paid payment differs from ours, or nothing."""
     differences = []
     if remote.amount != payment.amount:
-        differences.append(f"amount {remote.amount} kopeks instead of {payment.amount}")
+        found = amounts.for_logs(remote.amount, remote.currency)
+        differences.append(f"amount {found} instead of {payment.amount}")
     if remote.currency != payment.currency:
         differences.append(f"currency {remote.currency} instead of {payment.currency}")
+    if payment.gateway == Payment.Gateway.YOOKASSA:
+        differences += _mismatch_of_shop(remote)
+    if payment.gateway_id not in (None, remote.id):
+        differences.append(f"id {remote.id} instead of {payment.gateway_id}")
+    return ", ".join(differences)
+
+
+def _mismatch_of_shop(remote: RemotePayment) -> list[str]:
+    differences = []
     if remote.shop_id != yookassa_shop_id():
         differences.append(f"shop {remote.shop_id} instead of {yookassa_shop_id()}")
     if settings.YOOKASSA_TEST != "any" and remote.is_test != (settings.YOOKASSA_TEST == "true"):
         differences.append("test payment" if remote.is_test else "real payment in a test installation")
-    if payment.gateway_id not in (None, remote.id):
-        differences.append(f"id {remote.id} instead of {payment.gateway_id}")
-    return ", ".join(differences)
+    return differences
 
 
 def _checked(user: User, rubles: int, method: str, email: str) -> str:
@@ -321,7 +331,8 @@ def payment_receipt(payment: Payment) -> Receipt | None:
     )
 
 
-def _replayed(user: User, key: str | None, fingerprint: str) -> Payment | None:
+def earlier_payment(user: User, key: str | None, fingerprint: str) -> Payment | None:
+    """Return the payment that the user made under a key before. Raises PaymentKeyReused."""
     if key is None:
         return None
     payment = Payment.objects.filter(user=user, idempotency_key=key).first()
@@ -330,14 +341,17 @@ def _replayed(user: User, key: str | None, fingerprint: str) -> Payment | None:
     return payment
 
 
-def _schedule(payment: Payment, now: datetime) -> None:
-    interval = CHECK_INTERVALS[min(payment.checks, len(CHECK_INTERVALS) - 1)]
-    Payment.objects.filter(pk=payment.pk, status=PaymentStatus.PENDING).update(
-        checks=payment.checks + 1, next_check_at=now + interval
-    )
+def _schedule(payment: Payment, now: datetime) -> bool:
+    next_check = now + CHECK_INTERVALS[min(payment.checks, len(CHECK_INTERVALS) - 1)]
+    expired = payment.created_at + LIFETIME + CHECK_INTERVALS[0]
+    if now < expired:  # the gateway gives it up then, which is not to be heard of half an hour later
+        next_check = min(next_check, expired)
+    pending = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.PENDING)
+    return bool(pending.update(checks=payment.checks + 1, next_check_at=next_check))
 
 
-def _cancel(payment: Payment, reason: str) -> None:
+def cancel_payment(payment: Payment, reason: str) -> None:
+    """Give a pending payment up; should it be paid late, it is credited all the same."""
     changed = Payment.objects.filter(pk=payment.pk, status=PaymentStatus.PENDING).update(
         status=PaymentStatus.CANCELED, failure=reason[:200], finished_at=timezone.now(), next_check_at=None
     )
@@ -349,8 +363,8 @@ def _log_failure(payment: Payment, status: PaymentStatus, reason: str) -> None:
     fields: dict[str, Any] = {
         "payment_id": payment.pk,
         "user_id": payment.user_id,
-        "yukassa_payment_id": payment.gateway_id,
-        "amount": f"{payment.amount} kopeks",
+        **amounts.id_for_logs(payment.gateway_id, payment.currency),
+        "amount": amounts.for_logs(payment.amount, payment.currency),
         "status": status,
         "reason": reason,
     }

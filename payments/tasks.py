@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from payments import bonus, webhooks
+from payments import bonus, stars, webhooks
 from payments import reconcile as reconciliation
 from payments.gateways.base import GatewayError
 
@@ -27,8 +27,10 @@ def sweep_notifications(**_ignored: Any) -> None:
 
 @shared_task
 def check_payments(**_ignored: Any) -> None:
-    """Ask for the pending payments whose time has come."""
-    reconciliation.check_due_payments(timezone.now())
+    """Ask for the pending payments whose time has come, and give up invoices that nobody pays any more."""
+    now = timezone.now()
+    stars.expire_invoices(now)
+    reconciliation.check_due_payments(now)
 
 
 @shared_task
@@ -39,9 +41,9 @@ def check_refunds(**_ignored: Any) -> None:
 
 @shared_task(autoretry_for=(GatewayError,), max_retries=5, default_retry_delay=600)
 def reconcile(**_ignored: Any) -> None:
-    """Compare the gateway's lists with ours."""
+    """Compare the gateways' lists with ours."""
     now = timezone.now()
-    reconciliation.compare(now - COMPARED, now)
+    reconciliation.compare_each(now - COMPARED, now)
 
 
 @shared_task

@@ -4,7 +4,9 @@
 and the same fields apart where the line is JSON. Secrets never reach a logger.
 """
 
+import re
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import structlog
@@ -13,6 +15,8 @@ import structlog
 QUIET_IN_TEXT = ("ip", "user_agent", "request", "user_id", "task_id", "parent_task_id")
 
 ROWS_AT_ONCE = 10  # some three kilobytes: one write that lines of other processes can not get into
+STAND_IN = 7_046_029_254_386_353_000  # a number that nothing else in a line is
+A_STAND_IN = re.compile(f"{str(STAND_IN)[:-2]}([0-9]{{2}})")
 
 
 def configuration(line_format: str, level: str) -> dict[str, Any]:
@@ -73,6 +77,8 @@ def configuration(line_format: str, level: str) -> dict[str, Any]:
             "celery.beat": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
             "PIL": {"level": "WARNING"},
+            "httpx": {"level": "WARNING"},  # it writes every address out, and Telegram's hold the token
+            "telegram.request": {"level": "CRITICAL"},  # its exceptions say as much
         },
     }
 
@@ -86,15 +92,21 @@ def report(logger: Any, sentence: str, fields: dict[str, Any], *, level: str = "
     getattr(logger, level)(_reported(sentence, fields), reported=True, **fields, **extra)
 
 
-def report_each(logger: Any, sentence: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    """Log what `report()` would for the (fields, extra) of each row, at a third of the price.
+def each(place: int) -> int:
+    """Return what stands for the number at `place` of each row, in the fields of `report_each`."""
+    return STAND_IN + place
 
-    Several rows pass through the processors as one event; the renderer makes a line of each.
+
+def report_each(
+    logger: Any, sentence: str, fields: dict[str, Any], rows: Sequence[tuple[int, ...]], **extra: Any
+) -> None:
+    """Log what `report()` would for each of `rows`, whose numbers `fields` and `extra` name by `each()`.
+
+    It costs a tenth: several rows are one event, of which one line is rendered, and filled in for each.
     """
+    event = _reported(sentence, fields)
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        some = rows[start : start + ROWS_AT_ONCE]
-        lines = [{"event": _reported(sentence, fields), **fields, **extra} for fields, extra in some]
-        logger.info(sentence, reported=True, rows=lines)
+        logger.info(event, reported=True, rows=rows[start : start + ROWS_AT_ONCE], **fields, **extra)
 
 
 def _reported(sentence: str, fields: dict[str, Any]) -> str:
@@ -107,9 +119,13 @@ def _line_for_each_row(render: Any) -> Any:
 
     def rendered(logger: Any, name: str, event: dict[str, Any]) -> str:
         rows = event.pop("rows", None)
+        line = str(render(logger, name, event))
         if rows is None:
-            return str(render(logger, name, event))
-        return "\n".join(render(logger, name, event | row) for row in rows)
+            return line
+        parts = A_STAND_IN.split(line)  # by turns the line's own text, and the place of a number
+        template = "%d".join(part.replace("%", "%%") for part in parts[::2])
+        numbers = itemgetter(*map(int, parts[1::2]))
+        return "\n".join(template % numbers(row) for row in rows)
 
     return rendered
 

@@ -274,23 +274,46 @@ PAYMENT_RATE_LIMIT = env.rate(
     "PAYMENT_RATE_LIMIT", "5/minute", "Payment creations per user, or per address for strangers"
 )
 PROMO_RATE_LIMIT = env.rate("PROMO_RATE_LIMIT", "10/hour", "Promo codes a user may try")
+STARS_ENABLED = env.boolean("STARS_ENABLED", True, "Take Telegram Stars")
+POINTS_PER_STAR = env.integer("POINTS_PER_STAR", 15, "Points for one Telegram Star", minimum=1)
+REFERRAL_BONUS = env.integer(
+    "REFERRAL_BONUS",
+    30,
+    "Points for a friend's first successful edit, to both; 0 gives none",
+    maximum=1_000_000,
+)
 WEEKLY_BONUS_ENABLED = env.boolean("WEEKLY_BONUS_ENABLED", True, "Give everybody points once a week")
 WEEKLY_BONUS_AMOUNT = env.integer("WEEKLY_BONUS_AMOUNT", 10, "Points of the weekly bonus", minimum=1)
 WEEKLY_BONUS_DAY = env.integer("WEEKLY_BONUS_DAY", 4, "Its day: Monday is 0, Friday 4", maximum=6)
 WEEKLY_BONUS_TIME = env.clock("WEEKLY_BONUS_TIME", "20:00", "Its time of day, UTC")
 
-# ── Telegram: read by the bot ────────────────────────────────────────────────────────────────
+# ── Telegram: the bot ────────────────────────────────────────────────────────────────────────
 BOT_TOKEN = env.secret("BOT_TOKEN", "Token of the bot, from BotFather; sandbox if not set")
 TELEGRAM_API_URL = env.url(
     "TELEGRAM_API_URL", "https://api.telegram.org", "Base of the Bot API and its files"
 )
+SANDBOX_TELEGRAM_URL = "http://127.0.0.1:8191"
 TELEGRAM_WEBHOOK_SECRET = env.secret(
     "TELEGRAM_WEBHOOK_SECRET", "Secret that Telegram's webhook calls must carry"
 )
+BOT_RATE_LIMIT = env.rate(
+    "BOT_RATE_LIMIT", "60/minute", "Messages and presses of one person that are answered"
+)
+BOT_MESSAGES_PER_SECOND = env.integer(
+    "BOT_MESSAGES_PER_SECOND",
+    25,
+    "Messages the bot sends on its own account, in all",
+    minimum=1,
+    maximum=1000,
+)
+SUPPORT_CONTACT = env.text("SUPPORT_CONTACT", "", "Whom users may write to: an @name or an address")
 
 # ── Celery: the database row is the truth, a message is a wake-up ────────────────────────────
 WORKER_THREADS = env.integer(
     "WORKER_THREADS", 8, "Threads of one worker: attempts it can follow at once", minimum=2
+)
+WORKER_NICENESS = env.integer(
+    "WORKER_NICENESS", 10, "How far a worker steps back behind web and bot on the same machine", maximum=19
 )
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True

@@ -13,13 +13,23 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from botapp.models import DeliveryStatus, Lane, OrderStatus
 from jobs.models import Job
 from jobs.states import AttemptStatus, JobStatus
 from payments import ledger, triggers
 from payments.models import LedgerEntry, Payment, PaymentStatus, PromoCode, Refund, RefundStatus
 from payments.promo import redeem_code
-from qwenedit.users.models import User
-from tests.factories import AttemptFactory, JobFactory, PaymentFactory, RefundFactory, UserFactory
+from qwenedit.users.models import Referral, User
+from tests.factories import (
+    AttemptFactory,
+    DeliveryFactory,
+    IncomingUpdateFactory,
+    JobFactory,
+    OrderFactory,
+    PaymentFactory,
+    RefundFactory,
+    UserFactory,
+)
 
 LONG_AGO = timedelta(minutes=10)
 
@@ -158,6 +168,12 @@ def credit_no_payment() -> None:
     ledger.post(user_id=user.pk, amount=7, kind=LedgerEntry.Kind.PAYMENT, key="payment:987654")
 
 
+def forget_what_paid() -> None:
+    Payment.objects.filter(pk=PaymentFactory.create(status=PaymentStatus.SUCCEEDED).pk).update(
+        gateway_id=None
+    )
+
+
 def give_back_too_much() -> None:
     payment = PaymentFactory.create(status=PaymentStatus.SUCCEEDED)
     RefundFactory.create(payment=payment, amount=6000, points=600)
@@ -189,6 +205,53 @@ def miscount_a_promo_code() -> None:
     PromoCode.objects.filter(pk=promo.pk).update(uses=2)
 
 
+def invite() -> Referral:
+    return Referral.objects.create(inviter=UserFactory.create(), friend=UserFactory.create())
+
+
+def forget_the_friends_reward() -> None:
+    Referral.objects.filter(pk=invite().pk).update(rewarded_at=timezone.now())
+
+
+def reward_who_invited_nobody() -> None:
+    user = UserFactory.create()
+    ledger.post(user_id=user.pk, amount=30, kind=LedgerEntry.Kind.REFERRAL, key="referral:987654:inviter")
+
+
+def forget_a_delivery() -> None:
+    DeliveryFactory.create(next_try_at=timezone.now() - 2 * LONG_AGO)
+
+
+def lose_a_sender_for_hours() -> None:
+    DeliveryFactory.create(
+        lane=Lane.BULK, status=DeliveryStatus.SENDING, next_try_at=timezone.now() - 12 * LONG_AGO
+    )
+
+
+def end_a_delivery_at_no_time() -> None:
+    DeliveryFactory.create(status=DeliveryStatus.SENT)
+
+
+def end_a_delivery_that_waits() -> None:
+    DeliveryFactory.create(finished_at=timezone.now())
+
+
+def fail_a_delivery_for_no_reason() -> None:
+    DeliveryFactory.create(status=DeliveryStatus.FAILED, finished_at=timezone.now())
+
+
+def keep_the_end_of_an_edit_to_oneself() -> None:
+    OrderFactory.create(job=JobFactory.create(status=JobStatus.CANCELLED), status=OrderStatus.SUBMITTED)
+
+
+def forget_an_order() -> None:
+    OrderFactory.create(next_try_at=timezone.now() - 2 * LONG_AGO)
+
+
+def forget_an_update() -> None:
+    IncomingUpdateFactory.create(next_try_at=timezone.now() - 2 * LONG_AGO)
+
+
 @dataclass(frozen=True)
 class Fault:
     """What somebody did, and how many rows the audit must name under which invariants, and no others."""
@@ -202,6 +265,8 @@ STRAY = "every charge and refund belongs to a job"
 CHAIN = "each entry continues from the balance of the one before"
 CHARGED = "every job is charged once"
 CREDITED = "every payment that succeeded is credited once"
+DELIVERED = "no delivery is left lying"
+SAYS_WHEN = "a delivery says when it ended, exactly if it did"
 STRAY_CREDIT = "every credit of a payment belongs to one"
 ONE_ATTEMPT = "a running job has one attempt on a node"
 FAULTS = [
@@ -231,12 +296,23 @@ FAULTS = [
     Fault(credit_other_points_than_promised, {CREDITED: 1, STRAY_CREDIT: 1}),
     Fault(credit_what_was_not_paid, {"no other payment is credited": 1}),
     Fault(credit_no_payment, {STRAY_CREDIT: 1}),
+    Fault(forget_what_paid, {"every payment that succeeded names the money": 1}),
     Fault(give_back_too_much, {"no more is given back than was paid": 1}),
     Fault(forget_to_take_points, {"every refund took its points": 1}),
     Fault(keep_the_points_of_a_canceled_refund, {"a canceled refund gave its points back": 1}),
     Fault(return_points_of_a_refund_that_happened, {"no other refund gave points back": 1}),
     Fault(take_points_for_no_refund, {"every entry of a refund belongs to one": 1}),
     Fault(miscount_a_promo_code, {"a promo code counts its redemptions": 1}),
+    Fault(forget_the_friends_reward, {"a friend who was rewarded has the points": 1}),
+    Fault(reward_who_invited_nobody, {"every reward belongs to an invitation that earned it": 1}),
+    Fault(forget_a_delivery, {DELIVERED: 1}),
+    Fault(lose_a_sender_for_hours, {DELIVERED: 1}),
+    Fault(end_a_delivery_at_no_time, {SAYS_WHEN: 1}),
+    Fault(end_a_delivery_that_waits, {SAYS_WHEN: 1}),
+    Fault(fail_a_delivery_for_no_reason, {"a delivery that failed says why": 1}),
+    Fault(keep_the_end_of_an_edit_to_oneself, {"whoever ordered an edit is told of its end": 1}),
+    Fault(forget_an_order, {"no order is left lying": 1}),
+    Fault(forget_an_update, {"no update is left lying": 1}),
 ]
 
 

@@ -14,17 +14,29 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
+import botapp.audit
 import jobs.audit
 import payments.audit
+from botapp.models import DeliveryStatus, Lane, OrderStatus
 from jobs.models import JobImage
 from jobs.states import AttemptStatus, JobStatus
 from payments import triggers
 from payments.models import LedgerEntry, PaymentStatus, PromoCode, RefundStatus
 from payments.promo import redeem_code
+from payments.referrals import reward_first_edit
 from qwenedit import settings
 from qwenedit.lib.audit import MOST_EXAMPLES, Finding
-from qwenedit.users.models import User
-from tests.factories import AttemptFactory, JobFactory, PaymentFactory, RefundFactory, UserFactory
+from qwenedit.users.models import Referral, User
+from tests.factories import (
+    AttemptFactory,
+    DeliveryFactory,
+    IncomingUpdateFactory,
+    JobFactory,
+    OrderFactory,
+    PaymentFactory,
+    RefundFactory,
+    UserFactory,
+)
 from tests.faults import FAULTS, SUM, Fault, name_of
 from tests.threads import at_once, errors
 
@@ -33,7 +45,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 def findings() -> list[Finding]:
     """Return what the command prints."""
-    return [*payments.audit.findings(), *jobs.audit.findings()]
+    return [*payments.audit.findings(), *jobs.audit.findings(), *botapp.audit.findings()]
 
 
 def broken() -> dict[str, int]:
@@ -67,6 +79,24 @@ def populate() -> None:
     PromoCode.objects.create(code="POPULAR", points=5, max_uses=2)
     for redeemer in (alice, UserFactory.create()):
         redeem_code(user=redeemer, code="popular")
+    for is_blocked in (False, True):
+        inviter = UserFactory.create(is_blocked=is_blocked)
+        referral = Referral.objects.create(inviter=inviter, friend=UserFactory.create())
+        assert reward_first_edit(referral.friend)
+    Referral.objects.create(inviter=alice, friend=UserFactory.create())
+    for delivery_status in DeliveryStatus:
+        is_open = delivery_status in (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
+        DeliveryFactory.create(
+            status=delivery_status, finished_at=None if is_open else now, failure="" if is_open else "x"
+        )
+    # Bulk waits for its turn.
+    DeliveryFactory.create(lane=Lane.BULK, next_try_at=now - timedelta(minutes=30))
+    IncomingUpdateFactory.create()
+    for order_status in OrderStatus:
+        OrderFactory.create(status=order_status)
+    told = JobFactory.create(status=JobStatus.SUCCEEDED)
+    OrderFactory.create(job=told, status=OrderStatus.SUBMITTED)
+    DeliveryFactory.create(key=f"job:{told.pk}:finished")
 
 
 def run_audit() -> tuple[int, list[str]]:

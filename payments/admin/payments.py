@@ -11,7 +11,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from payments import refunds, services
+from payments import refunds, services, stars
 from payments.admin import refunding
 from payments.admin.parts import (
     DiscrepancyInline,
@@ -169,7 +169,7 @@ class PaymentAdmin(ReadOnlyMixin, ModelAdmin):
     def _ask_about(self, request: HttpRequest, payment: Payment) -> None:
         before = payment.status
         try:
-            payment = services.check_payment(payment)
+            payment = _check(payment)
             for refund in payment.refunds.filter(status=RefundStatus.PENDING).select_related("payment"):
                 refunds.check_refund(refund)
         except (DomainError, LookupError) as error:
@@ -187,6 +187,11 @@ class PaymentAdmin(ReadOnlyMixin, ModelAdmin):
         self.tell(request, text, ok=not unsettled)
 
 
+def _check(payment: Payment) -> Payment:
+    is_invoice = payment.gateway == Payment.Gateway.STARS
+    return stars.check_invoice(payment) if is_invoice else services.check_payment(payment)
+
+
 def _numbered(object_id: Any) -> Payment | None:
     """Return the payment that a button is about; None where it is about none in particular."""
     if object_id is None or not str(object_id).isdecimal():
@@ -195,5 +200,9 @@ def _numbered(object_id: Any) -> Payment | None:
 
 
 def _is_known_or_pending(payment: Payment) -> bool:
-    """Whether the gateway may know the payment: one that was refused or given up before it did is over."""
-    return payment.gateway_id is not None or payment.status == PaymentStatus.PENDING
+    """Whether the gateway may know the payment: one that was refused or given up before it did is over.
+
+    An invoice in Stars is known by its payload, and may be paid late.
+    """
+    is_invoice = payment.gateway == Payment.Gateway.STARS
+    return is_invoice or payment.gateway_id is not None or payment.status == PaymentStatus.PENDING

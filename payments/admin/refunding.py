@@ -46,6 +46,9 @@ class RefundForm(OnceForm):
         self.units = units(payment.currency)
         places = 2 if self.units > 1 else 0
         super().__init__(data, initial={"amount": f"{Decimal(left) / self.units:.{places}f}"})
+        if payment.gateway == Payment.Gateway.STARS:
+            self.fields["amount"].help_text = _("Stars can only be given back in full.")
+            self.fields["amount"].widget.attrs["readonly"] = True
         if not may_force:
             del self.fields["force"]
 

@@ -124,29 +124,13 @@ class Receipt:
 
 
 class Gateway(Protocol):
-    """Starts, fetches, refunds and lists payments.
+    """Fetches, refunds and lists payments, wherever they were begun.
 
-    `start_body` and `refund_body` build what is frozen in our row before the call; `start` and `refund`
-    send exactly that under a key that was committed first. Every method has a timeout and may raise
-    GatewayUnavailable.
+    `refund_body` builds what is frozen in our row before the call; `refund` sends exactly that under a key
+    that was committed first. Every method has a timeout and may raise GatewayUnavailable.
     """
 
     name: str
-
-    def start_body(
-        self,
-        *,
-        amount: int,
-        method: str,
-        description: str,
-        return_url: str,
-        metadata: Mapping[str, str],
-        receipt: Receipt | None,
-    ) -> dict[str, Any]:
-        """Return the body of a payment of `amount` kopeks by `method` (`card` or `sbp`)."""
-
-    def start(self, *, body: Mapping[str, Any], key: str) -> RemotePayment:
-        """Create the payment. Raises GatewayRejected."""
 
     def fetch(self, payment_id: str) -> RemotePayment:
         """Ask for a payment: the truth. Raises NotFoundAtGateway."""
@@ -173,3 +157,25 @@ class Gateway(Protocol):
 
     def list_refunds(self, *, since: datetime, until: datetime) -> Iterator[RemoteRefund]:
         """Yield the refunds created in [since, until), newest first, page by page."""
+
+
+class StartingGateway(Gateway, Protocol):
+    """A gateway that begins payments itself; those in Stars begin with an invoice in a chat.
+
+    As with refunds, `start_body` builds what is frozen, and `start` sends it.
+    """
+
+    def start_body(
+        self,
+        *,
+        amount: int,
+        method: str,
+        description: str,
+        return_url: str,
+        metadata: Mapping[str, str],
+        receipt: Receipt | None,
+    ) -> dict[str, Any]:
+        """Return the body of a payment of `amount` kopeks by `method` (`card` or `sbp`)."""
+
+    def start(self, *, body: Mapping[str, Any], key: str) -> RemotePayment:
+        """Create the payment. Raises GatewayRejected."""

@@ -9,19 +9,30 @@ from functools import cache
 
 from django.conf import settings
 
-from payments.gateways.base import Gateway
+from payments.gateways.base import Gateway, StartingGateway
+from payments.gateways.stars import StarsGateway
 from payments.gateways.yookassa import API_URL, YooKassaGateway
 
 # The shop that the stand-in serves unless told otherwise.
 SANDBOX_SHOP_ID = "sandbox"
 SANDBOX_SECRET_KEY = "sandbox"  # noqa: S105 - the password of a stand-in
+_stars = StarsGateway()
 
 
 def gateway_for(name: str) -> Gateway:
     """Return the gateway of that name. Raises LookupError for an unknown one."""
-    if name != YooKassaGateway.name:
-        raise LookupError(f"there is no gateway {name!r}")
-    return yookassa()
+    if name == StarsGateway.name:
+        return _stars
+    if name == YooKassaGateway.name:
+        return yookassa()
+    raise LookupError(f"there is no gateway {name!r}")
+
+
+def starting_gateway(name: str) -> StartingGateway:
+    """Return the gateway of that name that begins payments. Raises LookupError where there is none."""
+    if name == YooKassaGateway.name:
+        return yookassa()
+    raise LookupError(f"{name!r} begins no payments")
 
 
 def yookassa() -> YooKassaGateway:

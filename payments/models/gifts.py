@@ -96,7 +96,8 @@ class WeeklyBonus(models.Model):
 class BonusNotice(models.Model):
     """Tells a user of their weekly bonus; written with the bonus, delivered by whoever can reach the user."""
 
-    entry = models.OneToOneField(LedgerEntry, on_delete=models.PROTECT, primary_key=True)
+    # An entry can not be deleted: the database need not look for it at every notice.
+    entry = models.OneToOneField(LedgerEntry, on_delete=models.PROTECT, primary_key=True, db_constraint=False)
     delivered_at = models.DateTimeField(_("delivered"), null=True)
 
     class Meta:

@@ -20,6 +20,7 @@ class LedgerEntry(models.Model):
         PAYMENT_REFUND = "payment_refund", _("top-up refunded")
         WEEKLY_BONUS = "weekly_bonus", _("weekly bonus")
         PROMO = "promo", _("promo code")
+        REFERRAL = "referral", _("friend invited")
         GRANT = "grant", _("granted by staff")
 
     # Its own index would only repeat the beginning of `payments_ledger_user`.

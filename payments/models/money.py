@@ -43,7 +43,8 @@ class Package(models.Model):
 class PaymentStatus(models.TextChoices):
     """Where a payment is. REJECTED: the gateway refused to start it. A final status never changes, but one:
 
-    a link can be paid late, so CANCELED becomes SUCCEEDED when the gateway says that the money came.
+    a link can be paid late, so CANCELED becomes SUCCEEDED when the gateway says that the money came; and
+    REJECTED is taken back when the gateway has the payment all the same.
     """
 
     PENDING = "pending", _("pending")
@@ -85,7 +86,7 @@ class Payment(models.Model):
 
     key = models.UUIDField(_("our idempotence key"), default=uuid.uuid4, unique=True, editable=False)
     body = models.JSONField(_("request, as it was sent"), default=dict, editable=False)
-    gateway_id = models.CharField(_("id at the gateway"), max_length=100, null=True, unique=True)  # noqa: DJ001
+    gateway_id = models.CharField(_("id at the gateway"), max_length=255, null=True, unique=True)  # noqa: DJ001
     confirmation_url = models.URLField(_("where one pays"), max_length=2048, blank=True)
     failure = models.CharField(_("why it failed"), max_length=200, blank=True)
     receipt_registration = models.CharField(_("receipt"), max_length=20, blank=True)
@@ -157,7 +158,7 @@ class Refund(models.Model):
     key = models.UUIDField(_("our idempotence key"), default=uuid.uuid4, unique=True, editable=False)
     form_token = models.UUIDField(_("form"), null=True, unique=True, editable=False)
     body = models.JSONField(_("request, as it was sent"), default=dict, editable=False)
-    gateway_id = models.CharField(_("id at the gateway"), max_length=100, null=True, unique=True)  # noqa: DJ001
+    gateway_id = models.CharField(_("id at the gateway"), max_length=255, null=True, unique=True)  # noqa: DJ001
     failure = models.CharField(_("why it failed"), max_length=200, blank=True)
 
     created_at = models.DateTimeField(_("created"), default=timezone.now)
@@ -234,7 +235,7 @@ class Discrepancy(models.Model):
         MISSING = "missing", _("known here, unknown at the gateway")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
-    gateway_id = models.CharField(_("id at the gateway"), max_length=100)
+    gateway_id = models.CharField(_("id at the gateway"), max_length=255)
     payment = models.ForeignKey(
         Payment, on_delete=models.PROTECT, null=True, blank=True, related_name="discrepancies"
     )

@@ -6,48 +6,24 @@ guard money.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, ClassVar
 
 import structlog
 from django.conf import settings
-from django_ratelimit.core import get_usage
-from redis.exceptions import RedisError
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
+from qwenedit import rate_limits
 from qwenedit.api.base import ApiView
-from qwenedit.errors import DomainError
 from qwenedit.lib.http import client_address
 from qwenedit.logs import report
+from qwenedit.rate_limits import RateLimit
 from qwenedit.users.models import User
 
 logger = structlog.get_logger(__name__)
 
 IPV6_SUBSCRIBER = 64  # bits: what one subscriber is given, and can choose addresses from
-
-
-class LimitsUnavailable(DomainError):
-    """The count can not be kept at the moment."""
-
-    code: ClassVar[str] = "gateway_unavailable"
-    status: ClassVar[int] = 503
-    retryable: ClassVar[bool] = True
-
-
-@dataclass(frozen=True)
-class RateLimit:
-    """A limit: what it counts, its rate (django-ratelimit's spelling), and what the log calls reaching it."""
-
-    name: str
-    rate: Callable[[], str]
-    sentence: str
-
-
-PAYMENTS = RateLimit("payments", lambda: settings.PAYMENT_RATE_LIMIT, "Payment rate limit exceeded")
-PROMO_CODES = RateLimit("promo-codes", lambda: settings.PROMO_RATE_LIMIT, "Promo code rate limit exceeded")
 
 
 class RateLimitedView(ApiView):
@@ -73,32 +49,11 @@ def check_rate(request: Request, limit: RateLimit, *, user_id: int | None) -> No
     """Count one request. Raises Throttled with the seconds to wait, or LimitsUnavailable."""
     address = _address(request)
     who = f"user:{user_id}" if user_id else f"address:{_subscriber(address)}"
-    try:
-        usage = get_usage(
-            request._request,
-            group=limit.name,
-            key=lambda _group, _request: who,
-            rate=limit.rate(),
-            increment=True,
-        )
-    except RedisError as error:
-        raise _unavailable(str(error)) from error
-    if usage is None:  # django-ratelimit itself is switched off
-        return
-    if usage["limit"] == 0:
-        raise _unavailable("the count was lost")
-    if usage["should_limit"]:
-        wait = max(1, usage["time_left"])
+    wait = rate_limits.count(limit, who).wait
+    if wait:
         fields = {"user_id": user_id, "ip": address, "retry_after": wait}
         report(logger, limit.sentence, fields, level="warning")
         raise Throttled(wait=wait)
-
-
-def _unavailable(reason: str) -> LimitsUnavailable:
-    logger.error("Rate limits can not be counted: the cache does not answer", reason=reason)
-    return LimitsUnavailable(
-        "Payments are not possible at the moment. Nothing was charged; please try again in a minute."
-    )
 
 
 def _address(request: Request) -> str | None:

@@ -16,13 +16,14 @@ from payments.models import Payment
 from payments.return_addresses import return_url
 from payments.services import start_payment
 from qwenedit.api.base import owner
-from qwenedit.api.rate_limits import PAYMENTS, RateLimitedView
+from qwenedit.api.rate_limits import RateLimitedView
 from qwenedit.api.serializers_payments import (
     PaymentSerializer,
     StartedPaymentSerializer,
     TopUpSerializer,
 )
 from qwenedit.api.views import IDEMPOTENCY_KEY, idempotency_key
+from qwenedit.rate_limits import PAYMENTS
 from qwenedit.users.models import Scope
 
 

@@ -10,8 +10,9 @@ from rest_framework.response import Response
 
 from payments.promo import redeem_code
 from qwenedit.api.base import owner
-from qwenedit.api.rate_limits import PROMO_CODES, RateLimitedView
+from qwenedit.api.rate_limits import RateLimitedView
 from qwenedit.api.serializers_payments import RedeemedSerializer, RedemptionSerializer
+from qwenedit.rate_limits import PROMO_CODES
 from qwenedit.users.models import Scope
 
 

@@ -1,4 +1,4 @@
-"""Who uses the service, and the keys they use it with.
+"""Who uses the service, the keys they use it with, and who brought whom.
 
 `User.balance` is a copy that only `payments.ledger` writes: the sum of the user's ledger entries.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models, transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 KEY_PREFIX = "qe_"
@@ -47,6 +48,7 @@ class User(AbstractUser):
     is_blocked = models.BooleanField(
         _("blocked"), default=False, help_text=_("May not submit edits, pay, or use keys.")
     )
+    erased_at = models.DateTimeField(_("data deleted at"), null=True, blank=True, editable=False)
 
     class Meta(AbstractUser.Meta):
         constraints = [
@@ -107,6 +109,25 @@ class ApiKey(models.Model):
         """Record the use, at most once a minute: a busy key must not write on every request."""
         if self.last_used_at is None or now - self.last_used_at > LAST_USED_PRECISION:
             ApiKey.objects.filter(pk=self.pk).update(last_used_at=now)
+
+
+class Referral(models.Model):
+    """Who brought whom. Both are rewarded once, after the friend's first successful edit."""
+
+    friend = models.OneToOneField(User, on_delete=models.PROTECT, primary_key=True, related_name="referral")
+    inviter = models.ForeignKey(User, on_delete=models.PROTECT, related_name="invited")
+    created_at = models.DateTimeField(_("joined"), default=timezone.now)
+    rewarded_at = models.DateTimeField(_("rewarded"), null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(friend=models.F("inviter")), name="users_referral_not_oneself"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"user {self.friend_id}, invited by user {self.inviter_id}"
 
 
 def new_key_text() -> str:

@@ -6,12 +6,16 @@ import pytest
 from django.apps import apps
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from payments.models import Discrepancy, Payment, PaymentStatus, RefundStatus
+from payments.services import LIFETIME
+from payments.stars import expire_invoices, start_stars_payment
 from qwenedit.users.models import User
 from tests.admin.forms import messages
 from tests.factories import DiscrepancyFactory, PaymentFactory, RefundFactory
 from tests.servers import YooKassaServer
+from tests.telegram import Telegram
 
 LIST = "admin:payments_payment_changelist"
 Hire = Callable[..., Client]
@@ -117,6 +121,16 @@ def test_a_payment_that_was_refused_is_not_started_again_by_asking(
 
     assert "never reached its gateway" in messages(answer)
     assert yookassa.requests_seen() == []
+
+
+def test_an_invoice_in_stars_is_looked_up_at_telegram_also_after_it_was_given_up(
+    boss: Client, alice: User, telegram: Telegram
+) -> None:
+    invoice = start_stars_payment(user=alice, rubles=100)
+    assert "pending" in messages(boss.get(ask_url(invoice), follow=True))
+    expire_invoices(timezone.now() + LIFETIME)
+    assert "canceled" in messages(boss.get(ask_url(invoice), follow=True))
+    assert len(telegram.calls("getStarTransactions")) == 2
 
 
 def test_only_those_who_may_ask_the_gateway(staff: Hire, alice: User) -> None:

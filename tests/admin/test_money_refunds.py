@@ -10,6 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
+from botapp.models import Chat
 from payments import audit, ledger
 from payments.models import LedgerEntry, Payment, PaymentStatus, Refund, RefundStatus
 from payments.refunds import refundable_amount
@@ -281,8 +282,10 @@ def test_pending_refunds_are_listed_first_and_asked_for_together(
     assert not Refund.objects.exclude(status=RefundStatus.SUCCEEDED)
 
 
-def test_a_payment_whose_gateway_gives_nothing_back_is_refused_politely(boss: Client, alice: User) -> None:
-    stars = PaymentFactory.create(
+@pytest.fixture
+def paid_in_stars(alice: User) -> Payment:
+    """A payment in Stars of alice's, credited, that Telegram knows nothing of."""
+    return PaymentFactory.create(
         user=alice,
         gateway=Payment.Gateway.STARS,
         method=Payment.Method.STARS,
@@ -291,14 +294,28 @@ def test_a_payment_whose_gateway_gives_nothing_back_is_refused_politely(boss: Cl
         points=500,
         status=PaymentStatus.SUCCEEDED,
     )
-    form = boss.get(form_url(stars))
+
+
+def test_stars_are_given_back_in_full_only(boss: Client, alice: User, paid_in_stars: Payment) -> None:
+    form = boss.get(form_url(paid_in_stars))
     assert form.context["form"]["amount"].value() == "50"
+    assert "Stars can only be given back in full." in form.text
 
-    answer = boss.post(form_url(stars), filled(form, reason="asked"))
+    answer = boss.post(form_url(paid_in_stars), filled(form, amount="20", reason="asked"))
 
-    assert answer.status_code == 200
-    assert list(answer.context["form"].errors) == ["__all__"]
+    assert "A payment in Stars can only be given back in full." in answer.text
     assert (Refund.objects.count(), balance(alice)) == (0, 560)
+
+
+def test_stars_that_telegram_does_not_give_back_leave_the_points(
+    boss: Client, alice: User, paid_in_stars: Payment, alice_chat: Chat
+) -> None:
+    form = boss.get(form_url(paid_in_stars))
+
+    answer = boss.post(form_url(paid_in_stars), filled(form, reason="asked"), follow=True)
+
+    assert "Not given back: the gateway refused the refund of 50\N{NO-BREAK SPACE}⭐" in messages(answer)
+    assert (Refund.objects.get().status, balance(alice)) == (RefundStatus.CANCELED, 560)
 
 
 def test_only_what_was_paid_can_be_given_back(boss: Client, top_up: Callable[..., Payment]) -> None:

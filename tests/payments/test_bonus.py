@@ -20,7 +20,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from payments import audit, bonus, ledger
 from payments.bonus import bonus_moment, issue_weekly_bonus, week_name
-from payments.ledger_bulk import BulkEntry
+from payments.ledger_bulk import BulkPosting, post_to_each
 from payments.models import BonusNotice, LedgerEntry, WeeklyBonus
 from payments.tasks import issue_weekly_bonus as task
 from qwenedit.users.models import User
@@ -166,15 +166,16 @@ def test_a_runner_that_died_is_continued_with_what_it_promised(
 ) -> None:
     people(7)
     monkeypatch.setattr(bonus, "BATCH", 2)
-    write_notices, batches = bonus._write_notices, itertools.count(1)
+    batches = itertools.count(1)
 
-    def die_in_the_third_batch(entries: list[BulkEntry]) -> None:
-        write_notices(entries)
+    def die_in_the_third_batch(*users: Any, **what: Any) -> BulkPosting:
+        posting = post_to_each(*users, **what)
         if next(batches) == 3:
             raise KeyboardInterrupt
+        return posting
 
     with monkeypatch.context() as patch:
-        patch.setattr(bonus, "_write_notices", die_in_the_third_batch)
+        patch.setattr(bonus, "post_to_each", die_in_the_third_batch)
         with pytest.raises(KeyboardInterrupt):
             issue_weekly_bonus(FRIDAY)
     assert balances() == [70] * 4 + [60] * 3

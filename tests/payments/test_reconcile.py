@@ -2,7 +2,7 @@
 
 import io
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ from django.utils import timezone
 
 import payments.audit
 from payments import reports, services
+from payments.gateways.base import RemotePayment, RemoteRefund
+from payments.gateways.yookassa import YooKassaGateway
 from payments.models import Discrepancy, Payment, PaymentStatus, Refund, RefundStatus
 from payments.reconcile import (
     FAILURES_OF_AN_OUTAGE,
@@ -21,7 +23,7 @@ from payments.reconcile import (
     check_due_refunds,
     compare,
 )
-from payments.refunds import request_refund
+from payments.refunds import check_refund, request_refund
 from payments.services import check_payment
 from qwenedit.users.models import User
 from tests.factories import PaymentFactory
@@ -217,6 +219,36 @@ class TestTheComparison:
         compare_today()
         assert found() == [("status", payment.gateway_id)]
 
+    def test_what_was_credited_while_the_list_was_read_is_no_difference(
+        self, top_up: TopUp, yookassa: YooKassaServer, alice: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payment, listed = top_up(), YooKassaGateway.list_payments
+
+        def and_then_it_is_paid(gateway: YooKassaGateway, **window: Any) -> Iterator[RemotePayment]:
+            remotes = list(listed(gateway, **window))
+            yookassa.do("pay", payment_id=payment.gateway_id)
+            check_payment(payment)
+            yield from remotes
+
+        monkeypatch.setattr(YooKassaGateway, "list_payments", and_then_it_is_paid)
+        assert compare_today().discrepancies == 0
+        assert balance(alice) == 1060
+
+    def test_a_refund_that_succeeded_while_the_list_was_read_is_no_difference(
+        self, paid: Payment, yookassa: YooKassaServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        yookassa.do("refund_mode", mode="pending")
+        refund, listed = give_back(paid), YooKassaGateway.list_refunds
+
+        def and_then_it_succeeds(gateway: YooKassaGateway, **window: Any) -> Iterator[RemoteRefund]:
+            remotes = list(listed(gateway, **window))
+            yookassa.do("settle_refund", refund_id=refund.gateway_id)
+            check_refund(refund)
+            yield from remotes
+
+        monkeypatch.setattr(YooKassaGateway, "list_refunds", and_then_it_succeeds)
+        assert compare_today().discrepancies == 0
+
     def test_one_at_the_edge_of_the_period_is_asked_for_by_itself(
         self, paid: Payment, yookassa: YooKassaServer
     ) -> None:
@@ -265,7 +297,11 @@ class TestTheComparison:
 
 
 class TestTheCommand:
-    """`manage.py reconcile`."""
+    """`manage.py reconcile`, where Stars are not taken."""
+
+    @pytest.fixture(autouse=True)
+    def _without_stars(self, settings: Any) -> None:
+        settings.STARS_ENABLED = False
 
     @staticmethod
     def run(**options: Any) -> str:
@@ -282,14 +318,16 @@ class TestTheCommand:
         yookassa.do("pay", payment_id=wrong.gateway_id, amount="1.00")
         today = timezone.now().date().isoformat()
         lines = self.run(since=today).splitlines()
-        assert lines[0] == "2 payments and 0 refunds at the gateway, 1 credited"
+        assert lines[0] == "YooKassa: 2 payments and 0 refunds there, 1 credited here"
         assert lines[1].startswith(f"new  mismatch  {wrong.gateway_id}  amount 100 kopeks instead of 10000")
         assert lines[2] == "1 new discrepancies, 1 wait for a person"
         assert "old  mismatch" in self.run(since=today)
 
     def test_a_period_has_a_beginning_and_an_end(self, paid: Payment, yookassa: YooKassaServer) -> None:
         day = timezone.now().date()
-        assert self.run(since=day - timedelta(days=9), until=day - timedelta(days=8)).startswith("0 payments")
+        assert self.run(since=day - timedelta(days=9), until=day - timedelta(days=8)).startswith(
+            "YooKassa: 0 payments"
+        )
         with pytest.raises(CommandError, match="empty"):
             self.run(since="2026-11-02", until="2026-11-01")
         with pytest.raises(CommandError, match="neither"):

@@ -3,13 +3,16 @@
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from payments import ledger
+from payments.gateways.base import GatewayRejected, RemoteRefund
 from payments.gateways.registry import gateway_for
-from payments.models import Discrepancy, LedgerEntry, Payment, Refund, RefundStatus
+from payments.gateways.yookassa import YooKassaGateway
+from payments.models import Discrepancy, LedgerEntry, Payment, PaymentStatus, Refund, RefundStatus
 from payments.refunds import (
     RefundRefused,
     check_refund,
@@ -157,6 +160,42 @@ def test_a_refund_that_the_gateway_refuses_gives_the_points_back(
     assert balance(alice) == 1060
 
 
+def test_a_refusal_is_not_final_where_the_sweep_has_sent_it_as_well(
+    refund: Callable[..., Refund], yookassa: YooKassaServer, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yookassa.do("refund_mode", mode="pending")
+    give_back = YooKassaGateway.refund
+
+    def be_slow_and_then_refused(gateway: YooKassaGateway, **request: Any) -> RemoteRefund:
+        monkeypatch.setattr(YooKassaGateway, "refund", give_back)
+        check_refund(Refund.objects.get())
+        raise GatewayRejected("The payment service refused the request.")
+
+    monkeypatch.setattr(YooKassaGateway, "refund", be_slow_and_then_refused)
+    made = refund()
+
+    assert (made.status, balance(alice)) == (RefundStatus.PENDING, 60)
+    yookassa.do("settle_refund", refund_id=made.gateway_id)
+    check_refund(made)
+    made.refresh_from_db()
+    assert (made.status, balance(alice)) == (RefundStatus.SUCCEEDED, 60)
+
+
+def test_a_refund_that_was_given_up_is_not_sent_by_a_sweep_that_has_not_heard(
+    refund: Callable[..., Refund], yookassa: YooKassaServer, alice: User
+) -> None:
+    yookassa.do("fault", fault="drop", path="/v3/refunds")
+    unheard = Refund.objects.get(pk=refund().pk)
+    Refund.objects.update(created_at=timezone.now() - timedelta(hours=24))
+    check_refund(Refund.objects.get())
+    assert balance(alice) == 1060
+
+    check_refund(unheard)
+
+    assert Refund.objects.get().status == RefundStatus.CANCELED
+    assert len(yookassa.requests_seen(method="POST", path="/v3/refunds")) == 1
+
+
 @pytest.mark.parametrize("processed", [True, False])
 def test_an_unknown_outcome_stays_held_until_it_is_known(
     refund: Callable[..., Refund],
@@ -208,6 +247,21 @@ def test_a_refund_made_in_the_cabinet_is_recognised_once(
         RefundStatus.SUCCEEDED,
     )
     assert balance(alice) == 660
+
+
+def test_a_refund_made_in_the_cabinet_is_heard_of_before_its_payment(
+    top_up: Callable[..., Payment], yookassa: YooKassaServer, alice: User
+) -> None:
+    payment = top_up()
+    yookassa.do("pay", payment_id=payment.gateway_id)
+    made = yookassa.do("refund", payment_id=payment.gateway_id, amount="40.00")
+
+    note_remote_refund(gateway_for("yookassa").fetch_refund(made["id"]))
+
+    payment.refresh_from_db()
+    assert payment.status == PaymentStatus.SUCCEEDED
+    assert balance(alice) == 660
+    assert not Discrepancy.objects.exists()
 
 
 def test_a_refund_of_a_payment_nobody_knows_is_quarantined(yookassa: YooKassaServer, paid: Payment) -> None:

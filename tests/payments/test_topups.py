@@ -10,6 +10,7 @@ from django.utils import timezone
 from payments.gateways.base import GatewayRejected, GatewayUnavailable
 from payments.gateways.registry import gateway_for
 from payments.models import Discrepancy, LedgerEntry, Package, Payment, PaymentStatus
+from payments.reconcile import check_due_payments
 from payments.services import InvalidPayment, PaymentKeyReused, apply_remote, check_payment, start_payment
 from qwenedit.users.models import User
 from tests.servers import YooKassaServer
@@ -130,6 +131,45 @@ def test_a_refusal_ends_the_payment(top_up: TopUp, yookassa: YooKassaServer) -> 
         top_up(method="sbp")
 
     assert Payment.objects.get().status == PaymentStatus.REJECTED
+
+
+def test_one_that_was_refused_can_be_asked_for_again_under_its_key(
+    top_up: TopUp, yookassa: YooKassaServer
+) -> None:
+    yookassa.do("fault", fault="unauthorized")
+    with pytest.raises(GatewayRejected):
+        top_up(idempotency_key="k")
+
+    payment = top_up(idempotency_key="k")
+
+    assert (payment.status, payment.failure, payment.finished_at) == (PaymentStatus.PENDING, "", None)
+    yookassa.do("pay", payment_id=payment.gateway_id)
+    assert check_due_payments(timezone.now() + timedelta(minutes=1)) == 1
+    assert credits(payment) == [1000]
+
+
+def test_it_is_asked_for_when_its_hour_is_over_however_long_the_interval(
+    top_up: TopUp, yookassa: YooKassaServer
+) -> None:
+    payment = top_up()
+    created_at = timezone.now() - timedelta(minutes=40)
+    Payment.objects.update(created_at=created_at, checks=100)
+
+    checked = check_payment(Payment.objects.get(pk=payment.pk))
+
+    assert checked.next_check_at == created_at + timedelta(hours=1, seconds=20)
+
+
+def test_one_that_was_given_up_is_not_sent_again(top_up: TopUp, yookassa: YooKassaServer) -> None:
+    yookassa.do("fault", fault="error")
+    with pytest.raises(GatewayUnavailable):
+        top_up(idempotency_key="k")
+    Payment.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    given_up = check_payment(Payment.objects.get())
+
+    assert top_up(idempotency_key="k") == given_up
+    assert given_up.status == PaymentStatus.CANCELED
+    assert len(yookassa.requests_seen(method="POST")) == 1
 
 
 def test_an_unpaid_payment_expires_and_is_credited_all_the_same_if_the_money_comes_late(

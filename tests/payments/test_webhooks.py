@@ -2,12 +2,15 @@
 
 import json
 import logging
+import socket
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
+import requests
 from django.test import Client
 from django.utils import timezone
 
@@ -18,6 +21,7 @@ from payments.refunds import request_refund
 from payments.services import send_payment
 from payments.webhooks import process_notification
 from qwenedit.users.models import User
+from tests.api.server import WebServer
 from tests.factories import UserFactory
 from tests.servers import YooKassaServer
 from tests.threads import at_once, errors
@@ -421,10 +425,14 @@ class TestTheSender:
         assert Client().get(ADDRESS).status_code == 405
 
 
-@pytest.mark.usefixtures("yookassa")
-def test_without_a_broker_it_is_kept_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_arguments: object, **_options: object) -> None:
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr("payments.wakeups.current_app.send_task", broken)
-    assert receive(announce("payment.succeeded", "abc")).processed_at is None
+@pytest.mark.processes
+def test_without_a_broker_it_is_kept_all_the_same_and_answered_in_time() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    body = announce("payment.succeeded", "abc")
+    with WebServer(REDIS_URL=f"redis://127.0.0.1:{port}") as server:
+        requests.get(f"{server.url}/healthz", timeout=30)  # the first request loads the site
+        answers = [requests.post(f"{server.url}{ADDRESS}", data=body, timeout=30) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert min(answer.elapsed for answer in answers) < timedelta(seconds=2)
+    assert Notification.objects.open().count() == 3

@@ -1,4 +1,4 @@
-"""Compare the gateway's payments and refunds with ours: `reconcile --since 2026-11-01 [--until …]`."""
+"""Compare the gateways' payments and refunds with ours: `reconcile --since 2026-11-01 [--until …]`."""
 
 import argparse
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from payments.gateways.base import GatewayError
 from payments.models import Discrepancy
-from payments.reconcile import compare
+from payments.reconcile import compare_each
 
 
 def moment(text: str) -> datetime:
@@ -23,7 +23,7 @@ def moment(text: str) -> datetime:
 
 class Command(BaseCommand):
     help = (
-        "Compares what was created in a period at the gateway and here, both ways: credits what was paid, "
+        "Compares what was created in a period at each gateway and here, both ways: credits what was paid, "
         "and writes down what does not add up. Repeating it changes nothing."
     )
 
@@ -37,14 +37,17 @@ class Command(BaseCommand):
         if since >= until:
             raise CommandError("The period is empty: --since comes before --until.")
         try:
-            seen = compare(since, until)
+            compared = compare_each(since, until)
         except GatewayError as error:
             raise CommandError(f"{error.message} {error.detail} Run it again.") from error
-        self.stdout.write(
-            f"{seen.payments} payments and {seen.refunds} refunds at the gateway, {seen.credited} credited"
-        )
+        for gateway, seen in compared.items():
+            self.stdout.write(
+                f"{gateway.label}: {seen.payments} payments and {seen.refunds} refunds there, "
+                f"{seen.credited} credited here"
+            )
         waiting = Discrepancy.objects.filter(resolved_at__isnull=True).order_by("pk")
         for found in waiting:
             mark = self.style.ERROR("new" if found.found_at >= began else "old")
             self.stdout.write(f"{mark}  {found.kind}  {found.gateway_id}  {found.detail}")
-        self.stdout.write(f"{seen.discrepancies} new discrepancies, {len(waiting)} wait for a person")
+        news = sum(seen.discrepancies for seen in compared.values())
+        self.stdout.write(f"{news} new discrepancies, {len(waiting)} wait for a person")
