@@ -32,6 +32,17 @@ MENU = [
             ("payments.Package", "sell"),
         ],
     ),
+    (
+        _("Telegram"),
+        [
+            ("botapp.Chat", "chat"),
+            ("botapp.Order", "shopping_bag"),
+            ("botapp.Delivery", "outbox"),
+            ("botapp.Broadcast", "campaign"),
+            ("botapp.IncomingUpdate", "move_to_inbox"),
+            ("botapp.Article", "menu_book"),
+        ],
+    ),
     (_("Points"), [("payments.LedgerEntry", "receipt_long"), ("payments.PromoCode", "confirmation_number")]),
 ]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
-from celery.signals import celeryd_after_setup, task_prerun
+from celery.signals import celeryd_after_setup, task_prerun, worker_init
 from django.db import reset_queries
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
-from qwenedit import queues
+from qwenedit import queues, settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenedit.settings")
 
@@ -19,6 +19,13 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 queues.configure(app)
 app.autodiscover_tasks()
 app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+@worker_init.connect
+def give_way(**_: Any) -> None:
+    """Let people who wait for an answer go first: decoding pictures would take the processor from them."""
+    if hasattr(os, "nice"):
+        os.nice(settings.WORKER_NICENESS)
 
 
 @task_prerun.connect

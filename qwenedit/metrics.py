@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+import botapp.reports
 import payments.reports
 from jobs import reports
 
@@ -48,6 +49,7 @@ class DatabaseCollector(Collector):
         yield nodes
         yield load
         yield from _money()
+        yield from _bot()
 
 
 def _money() -> Iterator[Metric]:
@@ -71,6 +73,28 @@ def _money() -> Iterator[Metric]:
         "qwenedit_open_notifications",
         "Notifications of payments that are not processed yet",
         value=payments.reports.open_notifications(),
+    )
+
+
+def _bot() -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "qwenedit_open_deliveries", "Messages of the bot that are neither sent nor given up", labels=["lane"]
+    )
+    due = GaugeMetricFamily(
+        "qwenedit_oldest_due_delivery_seconds",
+        "How long ago the longest-waiting message should have been sent",
+        labels=["lane"],
+    )
+    for lane, count in botapp.reports.open_deliveries().items():
+        waiting.add_metric([lane.name.lower()], count)
+    for lane, age in botapp.reports.longest_due(timezone.now()).items():
+        due.add_metric([lane.name.lower()], age.total_seconds())
+    yield waiting
+    yield due
+    yield GaugeMetricFamily(
+        "qwenedit_open_updates",
+        "Updates from Telegram that are not answered yet",
+        value=botapp.reports.open_updates(),
     )
 
 

@@ -27,6 +27,10 @@ def configure(app: Celery) -> None:
         task_routes={
             "jobs.tasks.process_next_job": {"queue": "edits"},
             "payments.tasks.process_notification": {"queue": "interactive"},
+            "botapp.tasks.send_due": {"queue": "interactive"},
+            "botapp.tasks.place_order": {"queue": "interactive"},
+            "botapp.tasks.collect_album": {"queue": "interactive"},
+            "botapp.tasks.refresh_progress": {"queue": "interactive"},
         },
         beat_schedule={
             "sweep": _every(5, "jobs.tasks.sweep"),
@@ -37,6 +41,15 @@ def configure(app: Celery) -> None:
             "sweep-notifications": _every(10, "payments.tasks.sweep_notifications"),
             "weekly-bonus": _every(60, "payments.tasks.issue_weekly_bonus"),
             "reconcile": _every(24 * 3600, "payments.tasks.reconcile"),
+            "send-due": _every(3, "botapp.tasks.send_due"),
+            "refresh-progress": _every(3, "botapp.tasks.refresh_progress"),
+            "collect-albums": _every(5, "botapp.tasks.collect_albums"),
+            "sweep-orders": _every(5, "botapp.tasks.sweep_orders"),
+            "sweep-updates": _every(5, "botapp.tasks.sweep_updates"),
+            "feed-notices": _every(5, "botapp.tasks.feed_notices"),
+            "feed-broadcasts": _every(10, "botapp.tasks.feed_broadcasts"),
+            "send-bulk": _every(5, "botapp.tasks.send_bulk"),
+            "purge-bot": _every(3600, "botapp.tasks.purge"),
         },
     )
 

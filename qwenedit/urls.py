@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from botapp.views import telegram_update
 from payments.views import payment_return, yookassa_notification
 from qwenedit import health, metrics, views
 
@@ -15,6 +16,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     re_path(r"^api/", views.unknown_api_address),
     path("webhooks/yookassa/", yookassa_notification, name="yookassa-notification"),
+    path("webhooks/telegram/", telegram_update, name="telegram-update"),
     path("payments/<int:payment_id>/return/", payment_return, name="payment-return"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

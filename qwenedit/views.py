@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import resolve
@@ -9,6 +10,7 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from qwenedit import bot_api
 from qwenedit.problems import CONTENT_TYPE, problem
 
 API = "/api/"
@@ -23,7 +25,11 @@ class Redirect(HttpResponsePermanentRedirect):
 @require_safe
 def home(request: HttpRequest) -> HttpResponseBase:
     """Say what this is, and where everything else is."""
-    return render(request, "home.html", {"site": f"{request.scheme}://{request.get_host()}"})
+    context = {"site": f"{request.scheme}://{request.get_host()}"}
+    # Only the stand-in has a page of its own; where a real bot is found, its owner knows.
+    if not settings.BOT_TOKEN and settings.DEBUG:
+        context["chat"] = bot_api.api_url()
+    return render(request, "home.html", context)
 
 
 @csrf_exempt

@@ -23,7 +23,14 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("qwenedit")
 
-pytest_plugins = ["tests.databases", "tests.cast", "tests.gpu", "tests.money"]
+pytest_plugins = [
+    "tests.databases",
+    "tests.cast",
+    "tests.gpu",
+    "tests.money",
+    "tests.telegram",
+    "tests.browser",
+]
 
 
 def pytest_configure() -> None:

@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
+from botapp.models import Article, Broadcast, Chat, Delivery, IncomingUpdate, Lane, Order
 from jobs.models import Attempt, Category, Job, JobImage, Node, Preset
 from jobs.states import FINAL, AttemptStatus, JobStatus
 from payments import ledger
@@ -251,6 +252,77 @@ class PromoCodeFactory(DjangoModelFactory[PromoCode]):
 
     code = factory.Sequence(lambda n: f"CODE-{n}")
     points = 50
+
+
+class ChatFactory(DjangoModelFactory[Chat]):
+    """The chat of somebody who has started the bot; Telegram knows nothing of it."""
+
+    class Meta:
+        model = Chat
+
+    user = factory.SubFactory(UserFactory)
+    id = factory.SelfAttribute("user.telegram_id")
+
+
+class OrderFactory(DjangoModelFactory[Order]):
+    """An order in one's own words, accepted a moment ago."""
+
+    class Meta:
+        model = Order
+
+    chat = factory.SubFactory(ChatFactory)
+    key = factory.Sequence(lambda n: f"update:{n}")
+    prompt = "make it black and white"
+
+
+class IncomingUpdateFactory(DjangoModelFactory[IncomingUpdate]):
+    """An update that waits to be answered."""
+
+    class Meta:
+        model = IncomingUpdate
+
+    id = factory.Sequence(lambda n: 700_000 + n)
+    chat_id = factory.Sequence(lambda n: 5_000_000_000 + n)
+    body = factory.LazyFunction(dict)
+    next_try_at = factory.LazyFunction(timezone.now)
+
+
+class DeliveryFactory(DjangoModelFactory[Delivery]):
+    """A delivery that waits, about a payment that is not there."""
+
+    class Meta:
+        model = Delivery
+
+    chat_id = factory.Sequence(lambda n: 5_000_000_000 + n)
+    lane = Lane.MONEY
+    kind = "payment"
+    subject = 987_654
+    key = factory.Sequence(lambda n: f"test:{n}")
+
+
+class BroadcastFactory(DjangoModelFactory[Broadcast]):
+    """A draft of a message to everybody."""
+
+    class Meta:
+        model = Broadcast
+
+    title = factory.Sequence(lambda n: f"News {n}")
+    text_ru = "<b>Новости</b>"
+    text_en = "<b>News</b>"
+
+
+class ArticleFactory(DjangoModelFactory[Article]):
+    """An article of the staff's own."""
+
+    class Meta:
+        model = Article
+
+    slug = factory.Sequence(lambda n: f"article-{n}")
+    title_ru = factory.Sequence(lambda n: f"Статья {n}")
+    title_en = factory.Sequence(lambda n: f"Article {n}")
+    body_ru = "<b>Коротко</b> и по делу."
+    body_en = "<b>Short</b> and to the point."
+    is_customised = True
 
 
 def give_points(user: User, points: int) -> None:

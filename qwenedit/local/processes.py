@@ -18,7 +18,10 @@ LONGEST_PAUSE = 10.0
 LAST_WORDS = 1.0  # seconds for the rest of its output, once it has ended
 STEADY_AFTER = 30.0  # a process that ran this long starts again after the first, short pause
 NAME_WIDTH = 8
-COLOURS = {"web": 36, "beat": 34, "worker": 32, "comfyui": 35, "yookassa": 35, "prepare": 33, "demo": 33}
+COLOURS = {
+    "web": 36, "bot": 36, "beat": 34, "worker": 32, "prepare": 33, "demo": 33,
+    "comfyui": 35, "yookassa": 35, "telegram": 35,
+}  # fmt: skip
 
 
 class Console:

@@ -29,6 +29,7 @@ from qwenedit.local.specs import ProcessSpec, system
 
 COMFYUI_SANDBOX_PORT = 8189  # beside the real one's 8188; the same at every start, so the node stays the same
 YOOKASSA_SANDBOX_PORT = 8190  # the same at every start, so that links to pay stay good
+TELEGRAM_SANDBOX_PORT = 8191
 WATCH_EVERY = 1.0
 DEMO_MARGIN = 60
 TELL_ADDRESSES_AFTER = 10.0
@@ -43,6 +44,7 @@ class Places:
     port: int
     comfyui_sandbox_port: int | None
     yookassa_sandbox_port: int | None
+    telegram_sandbox_port: int | None
 
     @property
     def site(self) -> str:
@@ -61,6 +63,13 @@ class Places:
         if self.yookassa_sandbox_port is None:
             return settings.YOOKASSA_API_URL
         return f"http://{HOST}:{self.yookassa_sandbox_port}/v3"
+
+    @property
+    def telegram(self) -> str:
+        """Base of the Bot API."""
+        if self.telegram_sandbox_port is None:
+            return settings.TELEGRAM_API_URL
+        return f"http://{HOST}:{self.telegram_sandbox_port}"
 
 
 class Runner:
@@ -129,6 +138,7 @@ class Runner:
             "PORT": str(places.port),
             "COMFYUI_URL": ",".join(places.comfyui),
             "YOOKASSA_API_URL": places.yookassa,
+            "TELEGRAM_API_URL": places.telegram,
             "PYTHONUNBUFFERED": "1",
             MARK: str(self._lock.path),
         }
@@ -139,6 +149,7 @@ class Runner:
             port=places.port,
             comfyui_sandbox_port=places.comfyui_sandbox_port,
             yookassa_sandbox_port=places.yookassa_sandbox_port,
+            telegram_sandbox_port=places.telegram_sandbox_port,
             folder=self._folder,
         )
         self._children = [Child(spec, self._environment, self._console) for spec in specs]
@@ -157,7 +168,10 @@ class Runner:
         yookassa = None
         if _needs_yookassa_sandbox():
             yookassa = _free_beside(YOOKASSA_SANDBOX_PORT, port, comfyui)
-        return Places(port, comfyui, yookassa)
+        telegram = None
+        if _needs_telegram_sandbox():
+            telegram = _free_beside(TELEGRAM_SANDBOX_PORT, port, comfyui, yookassa)
+        return Places(port, comfyui, yookassa, telegram)
 
     def _supervise(self, *, early: bool) -> None:
         for child in self._children:
@@ -222,6 +236,7 @@ class Runner:
         self._up = True
         kind = "sandbox, no model" if places.comfyui_sandbox_port else "yours"
         shop = "sandbox, no money" if places.yookassa_sandbox_port else "yours"
+        messenger = "sandbox: talk to the bot there" if places.telegram_sandbox_port else "yours"
         comfyui = ", ".join(without_credentials(url) for url in places.comfyui)
         for line in (
             f"  Page      {places.site}/",
@@ -229,6 +244,7 @@ class Runner:
             f"  Admin     {places.site}/admin/",
             f"  ComfyUI   {comfyui} ({kind})",
             f"  YooKassa  {without_credentials(places.yookassa)} ({shop})",
+            f"  Telegram  {places.telegram} ({messenger})",
             "Ctrl-C stops everything",
         ):
             self._console.say(line)
@@ -266,6 +282,10 @@ def _free_beside(wanted: int, *others: int | None) -> int:
 def _needs_yookassa_sandbox() -> bool:
     is_set = settings.YOOKASSA_SHOP_ID or settings.YOOKASSA_SECRET_KEY
     return not is_set and not settings.env.source.get("YOOKASSA_API_URL")
+
+
+def _needs_telegram_sandbox() -> bool:
+    return not settings.BOT_TOKEN and not settings.env.source.get("TELEGRAM_API_URL")
 
 
 def without_credentials(url: str) -> str:

@@ -22,7 +22,12 @@ class ProcessSpec:
 
 
 def system(
-    *, port: int, comfyui_sandbox_port: int | None, yookassa_sandbox_port: int | None, folder: Path
+    *,
+    port: int,
+    comfyui_sandbox_port: int | None,
+    yookassa_sandbox_port: int | None,
+    telegram_sandbox_port: int | None,
+    folder: Path,
 ) -> list[ProcessSpec]:
     """List the processes in the order they are to stop: who asks for work before who does it."""
     specs = [
@@ -34,6 +39,7 @@ def system(
                 "--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown=2",
             ),
         ),
+        ProcessSpec("bot", "manage", ("runbot",)),
         ProcessSpec("beat", "qwenedit.beat", ()),
         ProcessSpec(
             "worker",
@@ -58,4 +64,11 @@ def system(
             f"--webhook-url=http://{HOST}:{port}/webhooks/yookassa/",
         )
         specs.append(ProcessSpec("yookassa", "qwenedit.sandbox", arguments, early=True))
+    if telegram_sandbox_port is not None:
+        arguments = (
+            "telegram",
+            f"--port={telegram_sandbox_port}",
+            f"--data-dir={folder / 'sandbox' / 'telegram'}",
+        )
+        specs.append(ProcessSpec("telegram", "qwenedit.sandbox", arguments, early=True))
     return specs

@@ -1,11 +1,14 @@
 """Staff, their browsers, and a database in which no table of the admin is empty."""
 
 from collections.abc import Callable
+from itertools import cycle
 
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
+from django.utils import timezone
 
+from botapp.models import BroadcastStatus, DeliveryStatus, Lane, OrderStatus
 from jobs import pictures
 from jobs.models import Job, JobImage, Node, Preset
 from jobs.states import AttemptStatus, JobStatus
@@ -14,12 +17,18 @@ from qwenedit.lib.images import normalise_upload
 from qwenedit.users.models import User
 from qwenedit.users.services import create_api_key
 from tests.factories import (
+    ArticleFactory,
     AttemptFactory,
+    BroadcastFactory,
     CategoryFactory,
+    ChatFactory,
+    DeliveryFactory,
     DiscrepancyFactory,
+    IncomingUpdateFactory,
     JobFactory,
     NodeFactory,
     NotificationFactory,
+    OrderFactory,
     PackageFactory,
     PaymentFactory,
     PresetFactory,
@@ -111,6 +120,7 @@ def furnish(db: None, photo: bytes) -> Callable[[], Job]:
         pictures.rows(job, JobImage.Role.INPUT, [picture], [name])
         Preset.objects.filter(pk=preset.pk).update(sample_before=name)
         fill_money(user)
+        fill_bot(user, job)
         return job
 
     return fill
@@ -127,6 +137,25 @@ def fill_money(user: User) -> None:
     NotificationFactory.create(body='{"event": "<b>"}')
     PackageFactory.create()
     PromoCodeFactory.create(batch="spring")
+
+
+def fill_bot(user: User, job: Job) -> None:
+    """Put at least one row into every table of the bot: of `user`, in every status there is."""
+    chat = ChatFactory.create(user=user)
+    ChatFactory.create(gone_at=timezone.now())
+    IncomingUpdateFactory.create(chat_id=chat.pk, body={"message": {"text": "<b>"}})
+    for order_status in OrderStatus:
+        OrderFactory.create(chat=chat, status=order_status, failure="<b>")
+    OrderFactory.create(chat=chat, preset=job.preset, job=job, status=OrderStatus.SUBMITTED)
+    for broadcast_status in BroadcastStatus:
+        broadcast = BroadcastFactory.create(status=broadcast_status, created_by=user)
+    BroadcastFactory.create(
+        status=BroadcastStatus.SENDING, started_at=timezone.now(), total=3, sent=1, created_by=user
+    )
+    for lane, delivery_status in zip(cycle(Lane), DeliveryStatus, strict=False):
+        DeliveryFactory.create(chat_id=chat.pk, lane=lane, status=delivery_status, failure="<b>")
+    DeliveryFactory.create(chat_id=chat.pk, lane=Lane.BULK, kind="broadcast", broadcast=broadcast)
+    ArticleFactory.create()
 
 
 @pytest.fixture

@@ -11,24 +11,27 @@ from typing import IO, Self
 from qwenedit import settings
 from tests.waiting import wait_until
 
-READY = {"worker": "ready.", "beat": "maxinterval"}
+READY = {"worker": "ready.", "beat": "maxinterval", "bot": "receives updates by polling"}
 
 
-class CeleryProcess:
-    """`celery -A celery_worker worker` or `… beat`, with its output kept for when a test fails."""
+class ServiceProcess:
+    """`celery -A celery_worker worker` or `… beat`, with its output kept for when a test fails.
+
+    `manage.py runbot` under the role `bot`.
+    """
 
     def __init__(self, role: str, **environment: str) -> None:
         self.role = role
-        self._environment = os.environ | {"PYTHONUNBUFFERED": "1"} | environment
+        self.environment = os.environ | {"PYTHONUNBUFFERED": "1"} | environment
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
 
     def start(self) -> Self:
         """Start the process and wait until it says that it is ready."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "celery_worker", self.role, "--loglevel=info"],
+            self._command(),
             cwd=settings.BASE_DIR,
-            env=self._environment,
+            env=self.environment,
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
@@ -36,6 +39,11 @@ class CeleryProcess:
         wait_until(lambda: self.output.count(READY[self.role]) > already or self._ended(), timeout=60)
         assert not self._ended(), self.output
         return self
+
+    def _command(self) -> list[str]:
+        if self.role == "bot":
+            return [sys.executable, "manage.py", "runbot"]
+        return [sys.executable, "-m", "celery", "-A", "celery_worker", self.role, "--loglevel=info"]
 
     @property
     def output(self) -> str:

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from jobs.models import Attempt, Job
 from jobs.states import JobStatus
 from payments.models import LedgerEntry
-from tests.flows.processes import CeleryProcess
+from tests.flows.processes import ServiceProcess
 from tests.servers import SandboxServer
 from tests.waiting import wait_until
 
@@ -31,16 +31,16 @@ def comfyui(tmp_path: Path) -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def worker(comfyui: SandboxServer, valkey: redis.Redis) -> Iterator[CeleryProcess]:
+def worker(comfyui: SandboxServer, valkey: redis.Redis) -> Iterator[ServiceProcess]:
     """A worker that makes the node's row itself, as it does at every start."""
-    with CeleryProcess("worker", COMFYUI_URL=comfyui.url) as process:
+    with ServiceProcess("worker", COMFYUI_URL=comfyui.url) as process:
         yield process
 
 
 @pytest.fixture
-def beat(worker: CeleryProcess) -> Iterator[CeleryProcess]:
+def beat(worker: ServiceProcess) -> Iterator[ServiceProcess]:
     """The clock that sends the sweep."""
-    with CeleryProcess("beat") as process:
+    with ServiceProcess("beat") as process:
         yield process
 
 
@@ -78,7 +78,7 @@ def assert_done_once(api: APIClient, job_id: object) -> None:
 
 
 def test_a_photo_goes_in_and_the_edited_picture_comes_out(
-    api: APIClient, sample_photo: bytes, worker: CeleryProcess
+    api: APIClient, sample_photo: bytes, worker: ServiceProcess
 ) -> None:
     job = submit(api, sample_photo)
 
@@ -90,7 +90,7 @@ def test_a_photo_goes_in_and_the_edited_picture_comes_out(
 def test_one_request_id_runs_from_the_request_to_the_last_line_about_the_job(
     api: APIClient, sample_photo: bytes, comfyui: SandboxServer, valkey: redis.Redis
 ) -> None:
-    with CeleryProcess("worker", COMFYUI_URL=comfyui.url, LOG_FORMAT="json") as worker:
+    with ServiceProcess("worker", COMFYUI_URL=comfyui.url, LOG_FORMAT="json") as worker:
         job = submit(api, sample_photo)
         wait_until(lambda: finished(job["id"]))
         wait_until(lambda: '"Job succeeded"' in worker.output)
@@ -102,7 +102,7 @@ def test_one_request_id_runs_from_the_request_to_the_last_line_about_the_job(
 
 
 def test_a_worker_killed_in_the_middle_of_an_edit_costs_nobody_anything(
-    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess
+    api: APIClient, sample_photo: bytes, worker: ServiceProcess, beat: ServiceProcess
 ) -> None:
     job = submit(api, sample_photo)
     wait_until(executing)
@@ -116,7 +116,7 @@ def test_a_worker_killed_in_the_middle_of_an_edit_costs_nobody_anything(
 
 
 def test_a_worker_that_is_stopped_hands_its_edit_on(
-    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess
+    api: APIClient, sample_photo: bytes, worker: ServiceProcess, beat: ServiceProcess
 ) -> None:
     job = submit(api, sample_photo)
     wait_until(executing)
@@ -130,7 +130,7 @@ def test_a_worker_that_is_stopped_hands_its_edit_on(
 
 
 def test_comfyui_killed_in_the_middle_of_an_edit_costs_nobody_anything(
-    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess, comfyui: SandboxServer
+    api: APIClient, sample_photo: bytes, worker: ServiceProcess, beat: ServiceProcess, comfyui: SandboxServer
 ) -> None:
     job = submit(api, sample_photo)
     wait_until(executing)
@@ -144,7 +144,7 @@ def test_comfyui_killed_in_the_middle_of_an_edit_costs_nobody_anything(
 
 
 def test_while_comfyui_is_away_the_job_waits_and_runs_within_ten_seconds_of_its_return(
-    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess, comfyui: SandboxServer
+    api: APIClient, sample_photo: bytes, worker: ServiceProcess, beat: ServiceProcess, comfyui: SandboxServer
 ) -> None:
     comfyui.kill()
     job = submit(api, sample_photo)
@@ -162,7 +162,7 @@ def test_while_comfyui_is_away_the_job_waits_and_runs_within_ten_seconds_of_its_
 
 
 def test_an_emptied_broker_loses_no_job(
-    api: APIClient, sample_photo: bytes, worker: CeleryProcess, beat: CeleryProcess, valkey: redis.Redis
+    api: APIClient, sample_photo: bytes, worker: ServiceProcess, beat: ServiceProcess, valkey: redis.Redis
 ) -> None:
     worker.stop()
     job = submit(api, sample_photo)
@@ -179,8 +179,8 @@ def test_the_same_on_postgresql_with_the_worker_killed(
     api: APIClient, sample_photo: bytes, comfyui: SandboxServer, valkey: redis.Redis, postgres_url: str
 ) -> None:
     with (
-        CeleryProcess("worker", COMFYUI_URL=comfyui.url, DATABASE_URL=postgres_url) as worker,
-        CeleryProcess("beat", DATABASE_URL=postgres_url),
+        ServiceProcess("worker", COMFYUI_URL=comfyui.url, DATABASE_URL=postgres_url) as worker,
+        ServiceProcess("beat", DATABASE_URL=postgres_url),
     ):
         job = submit(api, sample_photo)
         wait_until(executing)

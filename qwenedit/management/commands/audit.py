@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import connection, transaction
 
+import botapp.audit
 import jobs.audit
 import payments.audit
 
@@ -19,7 +20,7 @@ class Command(BaseCommand):
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            findings = [*payments.audit.findings(), *jobs.audit.findings()]
+            findings = [*payments.audit.findings(), *jobs.audit.findings(), *botapp.audit.findings()]
         for finding in findings:
             more = ", …" if finding.broken > len(finding.examples) else ""
             examples = f"  ({', '.join(finding.examples)}{more})" if finding.examples else ""

@@ -1,4 +1,7 @@
-"""Make the installation ready to serve: database, presets, packages, nodes, static files. Safe to repeat."""
+"""Make the installation ready to serve: database, presets, packages, articles, nodes, static files.
+
+Safe to repeat.
+"""
 
 from typing import Any
 
@@ -10,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 
 class Command(BaseCommand):
-    help = "Applies migrations, loads presets and packages, takes over COMFYUI_URL, collects static files."
+    help = "Applies migrations, loads the files of data, takes over COMFYUI_URL, collects static files."
 
     def handle(self, *args: Any, **options: Any) -> None:
         executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
@@ -21,6 +24,7 @@ class Command(BaseCommand):
         self.stdout.write("Database: up to date")
         call_command("load_presets", stdout=self.stdout)
         call_command("load_packages", stdout=self.stdout)
+        call_command("load_articles", stdout=self.stdout)
         call_command("sync_nodes", stdout=self.stdout)
         if not settings.DEBUG:
             call_command("collectstatic", interactive=False, verbosity=0)

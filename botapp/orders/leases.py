@@ -1,0 +1,54 @@
+"""The right to act on an order and to talk about it: one thread of one process at a time.
+
+Two at once would overwrite each other's words, as a late "40 %" over the finished picture. A lease that its
+holder does not give back, because its process died, runs out.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from botapp.models import Order
+
+LEASE = timedelta(seconds=40)
+ASK_AGAIN = 0.05  # seconds
+
+
+class LeaseLost(Exception):
+    """The lease ran out and somebody else took it."""
+
+
+@contextmanager
+def held(order_id: int, *, patience: float = 0.0) -> Iterator[Order | None]:
+    """Hold an order for the length of a block; None where it is not free within `patience` seconds."""
+    token = uuid.uuid4()
+    give_up_at = time.monotonic() + patience
+    while not _take(order_id, token):
+        if time.monotonic() >= give_up_at:
+            yield None
+            return
+        time.sleep(ASK_AGAIN)
+    try:
+        yield Order.objects.select_related("chat__user", "preset", "job").get(pk=order_id)
+    finally:
+        Order.objects.filter(pk=order_id, lease_token=token).update(lease_token=None, lease_until=None)
+
+
+def renew(order: Order) -> None:
+    """Hold on to an order for another while. Raises LeaseLost."""
+    mine = Order.objects.filter(pk=order.pk, lease_token=order.lease_token)
+    if not mine.update(lease_until=timezone.now() + LEASE):
+        raise LeaseLost(f"order {order.pk}")
+
+
+def _take(order_id: int, token: uuid.UUID) -> bool:
+    now = timezone.now()
+    free = Q(lease_token__isnull=True) | Q(lease_until__lte=now)
+    return bool(Order.objects.filter(free, pk=order_id).update(lease_token=token, lease_until=now + LEASE))

@@ -1,0 +1,304 @@
+"""An update's way in: kept before Telegram is told of it, and answered in the order of its chat.
+
+    webhook ─┐
+             ├─▶ keep ──▶ row ──▶ take(chat): lease ──▶ the chat's open updates, oldest first ──▶ application
+    polling ─┘                        ▲
+                     sweep, for what a process left behind
+
+A chat is taken by one thread of one process at a time, many chats at once. Processing is at least once: a
+handler's deeds are named by the update, so that they happen once. Must not know what the bot says.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from telegram import Update
+from telegram.error import BadRequest, Forbidden, RetryAfter, TelegramError
+
+from botapp import application
+from botapp.models import Chat, IncomingUpdate
+from botapp.outbox import pace
+from botapp.turn import Turn
+from qwenedit import bot_api
+from qwenedit.users.services import register_telegram_user
+
+logger = structlog.get_logger(__name__)
+
+ALLOWED = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
+LEASE = timedelta(seconds=30)
+# How long the process that kept an update has to take it, before the sweep does.
+GRACE = timedelta(seconds=10)
+PAUSES = tuple(timedelta(seconds=s) for s in (1, 3, 10, 30, 60))
+MOST_TRIES = 6
+KEPT = timedelta(days=8)  # Telegram repeats an update for a day, and draws new numbers after a quiet week
+MOST_SWEPT = 200
+PURGE_BATCH = 2_000
+ASK_AGAIN = 0.05  # seconds
+LONGEST_OUTCOME = 200
+
+
+def handle_update(raw: Mapping[str, Any]) -> None:
+    """Keep an update and answer it, and whatever else its chat is owed."""
+    chat_id = keep(raw)
+    if chat_id is not None:
+        take(chat_id)
+
+
+def keep(raw: Mapping[str, Any]) -> int | None:
+    """Store an update, once; return the chat that should be taken now, or None where there is nothing to do.
+
+    Before a payment Telegram waits ten seconds for a yes or no: that is answered at once, here.
+    """
+    update_id = raw.get("update_id")
+    chat_id = chat_id_of(raw)
+    if not isinstance(update_id, int) or chat_id is None:
+        return None
+    if "pre_checkout_query" in raw:
+        _answer_pre_checkout(raw)
+        return None
+    now = timezone.now()
+    body = _storable(raw)
+    try:
+        with transaction.atomic():
+            IncomingUpdate.objects.create(
+                id=update_id, chat_id=chat_id, body=body, received_at=now, next_try_at=now + GRACE
+            )
+    except IntegrityError:
+        logger.info("Update delivered again", update_id=update_id)
+    except (DataError, OverflowError) as error:
+        # Telegram would repeat it for a day, and hold back what follows.
+        logger.exception("An update can not be kept", reason=str(error))
+        return None
+    return chat_id
+
+
+def chat_id_of(raw: Mapping[str, Any]) -> int | None:
+    """Return the chat whose order an update belongs to: of a button or a payment, that of whoever acted."""
+    for kind in ALLOWED:
+        content = raw.get(kind)
+        if isinstance(content, Mapping):
+            where = content.get("from") if kind in ("callback_query", "pre_checkout_query") else None
+            where = where or content.get("chat")
+            if isinstance(where, Mapping) and isinstance(where.get("id"), int):
+                return int(where["id"])
+    return None
+
+
+def take(chat_id: int) -> None:
+    """Answer the open updates of a chat, oldest first, unless somebody is at it: they find the newest too."""
+    while True:
+        token = uuid.uuid4()
+        if _lease(chat_id, token):
+            try:
+                _answer_open(chat_id, token)
+            finally:
+                _give_back(chat_id, token)
+        elif Chat.objects.filter(pk=chat_id).exists():
+            return
+        else:
+            _meet(chat_id)
+        # What came while the lease was given back found it taken.
+        if _next_open(chat_id) is None:
+            return
+
+
+def with_chat(chat_id: int, action: Callable[[Turn], None], *, patience: float = 0.0) -> bool:
+    """Do something of our own in a chat's order, then answer what came meanwhile.
+
+    Returns False where somebody is still at the chat after `patience` seconds; then nothing was done.
+    """
+    token = uuid.uuid4()
+    give_up_at = time.monotonic() + patience
+    while not _lease(chat_id, token):
+        if time.monotonic() >= give_up_at:
+            return False
+        time.sleep(ASK_AGAIN)
+    try:
+        chat = Chat.objects.select_related("user").get(pk=chat_id)
+        # No update caused it: the action names its deeds itself.
+        action(Turn(update=Update(update_id=0), chat=chat, user=chat.user))
+    finally:
+        _give_back(chat_id, token)
+    take(chat_id)
+    return True
+
+
+def sweep(now: datetime) -> int:
+    """Take the chats whose updates were left behind; return how many."""
+    overdue = IncomingUpdate.objects.overdue(now).order_by("next_try_at")
+    chats = list(dict.fromkeys(overdue.values_list("chat_id", flat=True)[:MOST_SWEPT]))
+    for chat_id in chats:
+        try:
+            take(chat_id)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # one chat must not hold up the others
+            logger.exception("A chat could not be answered", chat_id=chat_id)
+    return len(chats)
+
+
+def purge(now: datetime) -> int:
+    """Forget updates that Telegram can not repeat any more; return how many."""
+    old = IncomingUpdate.objects.filter(processed_at__isnull=False, received_at__lt=now - KEPT)
+    purged = 0
+    while batch := list(old.order_by("received_at").values_list("pk", flat=True)[:PURGE_BATCH]):
+        purged += IncomingUpdate.objects.filter(pk__in=batch).delete()[0]
+    return purged
+
+
+def _answer_open(chat_id: int, token: uuid.UUID) -> None:
+    row = _next_open(chat_id)
+    while row is not None:
+        _process(row)
+        row = _next_open(chat_id)
+        if row is not None and not _renew(chat_id, token):
+            return
+
+
+def _next_open(chat_id: int) -> IncomingUpdate | None:
+    """Return the oldest open update of a chat, unless it waits to be tried again: nothing overtakes it."""
+    row = IncomingUpdate.objects.open().filter(chat_id=chat_id).order_by("id").first()
+    return row if row is not None and (row.tries == 0 or row.next_try_at <= timezone.now()) else None
+
+
+def _meet(chat_id: int) -> None:
+    """Make the row of a chat, with its user, at its first update; where it can have none, end the update."""
+    row = _next_open(chat_id)
+    update = _parsed(row) if row is not None else None
+    if row is None or update is None:
+        return
+    person = update.effective_user
+    if chat_id < 0 or person is None or person.is_bot or person.id != chat_id:
+        _without_a_chat(row, update)
+        return
+    user, _ = register_telegram_user(
+        telegram_id=chat_id, first_name=person.first_name, language=person.language_code or ""
+    )
+    Chat.objects.get_or_create(pk=chat_id, defaults={"user": user})
+
+
+def _without_a_chat(row: IncomingUpdate, update: Update) -> None:
+    if not _close(row, "from elsewhere"):  # nobody holds a lease here: whoever ends the update answers it
+        return
+    try:
+        outcome = application.answer_elsewhere(update)
+    except TelegramError as error:
+        outcome = f"not answered: {error.message}"
+    IncomingUpdate.objects.filter(pk=row.pk).update(outcome=outcome[:LONGEST_OUTCOME])
+
+
+def _lease(chat_id: int, token: uuid.UUID) -> bool:
+    now = timezone.now()
+    free = Q(lease_token__isnull=True) | Q(lease_until__lte=now)
+    return bool(
+        Chat.objects.filter(free, pk=chat_id).update(
+            lease_token=token, lease_until=now + LEASE, active_at=now
+        )
+    )
+
+
+def _give_back(chat_id: int, token: uuid.UUID) -> None:
+    Chat.objects.filter(pk=chat_id, lease_token=token).update(lease_token=None, lease_until=None)
+
+
+def _renew(chat_id: int, token: uuid.UUID) -> bool:
+    return bool(Chat.objects.filter(pk=chat_id, lease_token=token).update(lease_until=timezone.now() + LEASE))
+
+
+def _process(row: IncomingUpdate) -> None:
+    # Counted first: an update that kills its process must not do so for ever.
+    row.tries += 1
+    IncomingUpdate.objects.filter(pk=row.pk).update(tries=row.tries)
+    if row.tries > MOST_TRIES:
+        logger.error("Update given up", update_id=row.pk, chat_id=row.chat_id, tries=row.tries)
+        _close(row, "given up")
+        return
+    with structlog.contextvars.bound_contextvars(update_id=row.pk, request_id=f"update-{row.pk}"):
+        _answer(row)
+
+
+def _answer(row: IncomingUpdate) -> None:
+    update = _parsed(row)
+    if update is None:
+        return
+    chat = Chat.objects.select_related("user").get(pk=row.chat_id)
+    # The chat's row is younger than its first update alone.
+    turn = Turn(update=update, chat=chat, user=chat.user, is_new=chat.created_at >= row.received_at)
+    try:
+        outcome = application.answer(turn)
+    except RetryAfter as error:
+        wait = bot_api.seconds_to_wait(error)
+        pace.pause(wait, row.chat_id)  # the outbox too must leave Telegram alone
+        _postpone(row, error, timedelta(seconds=wait))
+    except Forbidden:
+        Chat.objects.filter(pk=row.chat_id).update(gone_at=timezone.now())
+        _close(row, "the person blocked the bot")
+    except BadRequest as error:
+        logger.warning("Answer refused by Telegram", reason=error.message, chat_id=row.chat_id)
+        _close(row, f"refused: {error.message}")
+    except TelegramError as error:
+        _postpone(row, error, PAUSES[min(row.tries, len(PAUSES)) - 1])
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        logger.exception("Update failed by a mistake of ours", chat_id=row.chat_id)
+        _close(row, f"failed: {type(error).__name__}")
+        application.apologise(turn)
+    else:
+        _close(row, outcome)
+
+
+def _postpone(row: IncomingUpdate, error: TelegramError, pause: timedelta) -> None:
+    logger.warning("Update is answered later", reason=error.message, seconds=pause.total_seconds())
+    IncomingUpdate.objects.filter(pk=row.pk).update(next_try_at=timezone.now() + pause)
+
+
+def _close(row: IncomingUpdate, outcome: str) -> bool:
+    """End an update, and tell whether it was open; what it said is not kept longer than it is needed."""
+    ended = IncomingUpdate.objects.open().filter(pk=row.pk)
+    return bool(ended.update(processed_at=timezone.now(), outcome=outcome[:LONGEST_OUTCOME], body={}))
+
+
+def _parsed(row: IncomingUpdate) -> Update | None:
+    """Return the update; one that the library can not read, as of a newer Telegram, ends here."""
+    try:
+        # The Bot is not needed to read an update: answers go through `bot_api`.
+        return Update.de_json(row.body, None)
+    except Exception as error:
+        logger.exception("Update can not be read", update_id=row.pk, chat_id=row.chat_id)
+        _close(row, f"unreadable: {error}")
+        return None
+
+
+def _storable(value: Any) -> Any:
+    """Return what Telegram sent without the characters that PostgreSQL can not keep."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {name: _storable(content) for name, content in value.items()}
+    return [_storable(content) for content in value] if isinstance(value, list) else value
+
+
+def _answer_pre_checkout(raw: Mapping[str, Any]) -> None:
+    query = Update.de_json(dict(raw), None).pre_checkout_query
+    if query is None:
+        return
+    refusal = application.pre_checkout(query)
+    try:
+        bot_api.call(lambda bot: query_answer(bot, query.id, refusal))
+    except TelegramError as error:
+        logger.warning("Pre-checkout not answered", reason=error.message)
+
+
+async def query_answer(bot: Any, query_id: str, refusal: str) -> bool:
+    """Say yes to a payment, or no with the reason."""
+    return bool(await bot.answer_pre_checkout_query(query_id, ok=not refusal, error_message=refusal or None))

@@ -1,0 +1,210 @@
+"""How fast the bot speaks: across threads and processes, with Valkey and without it."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+
+from botapp.models import Lane
+from botapp.outbox import NotYet, pace
+from qwenedit import embedded
+from tests.botapp import second_process
+
+pytestmark = pytest.mark.usefixtures("valkey")
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.BOT_MESSAGES_PER_SECOND = 20
+    monkeypatch.setattr(pace, "_local", pace._Local())
+    monkeypatch.setattr(pace, "_down_until", 0.0)
+
+
+@pytest.fixture(params=["valkey", "alone"])
+def either_way(request: pytest.FixtureRequest, settings: Any) -> str:
+    """Run a test with the limits in Valkey, and with those of a process that can not reach it."""
+    if request.param == "alone":
+        settings.CACHE_URL = "redis://127.0.0.1:9"
+    return str(request.param)
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Listen, take connections, and never answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def seconds(action: Callable[[], object]) -> float:
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
+
+
+@pytest.mark.usefixtures("either_way")
+def test_messages_to_many_chats_go_out_at_the_overall_rate() -> None:
+    def send_all() -> None:
+        for chat_id in range(1, 22):
+            pace.wait(chat_id, Lane.RESULTS)
+
+    assert 0.95 < seconds(send_all) < 1.4
+
+
+@pytest.mark.usefixtures("either_way")
+def test_the_rate_is_shared_by_threads() -> None:
+    def send(first: int) -> None:
+        for chat_id in range(first, first + 5):
+            pace.wait(chat_id, Lane.RESULTS)
+
+    def send_all() -> None:
+        with ThreadPoolExecutor(5) as pool:
+            list(pool.map(send, range(10, 60, 10)))
+
+    assert 1.1 < seconds(send_all) < 1.8
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("lane", [Lane.RESULTS, Lane.BULK])
+def test_a_chat_gets_a_message_a_second_and_nobody_waits_for_it(lane: Lane) -> None:
+    pace.wait(1, lane)
+
+    with pytest.raises(NotYet) as later:
+        pace.wait(1, lane)
+
+    assert 0.8 < later.value.seconds <= 1.0
+    assert seconds(lambda: pace.wait(2, lane)) < 0.3
+
+
+@pytest.mark.usefixtures("either_way")
+def test_bulk_takes_no_slot_ahead_so_that_a_result_waits_for_one_message_at_most() -> None:
+    ended = threading.Event()
+
+    def send_bulk(first: int) -> None:
+        for chat_id in range(first, first + 1000):
+            if ended.is_set():
+                return
+            pace.wait(chat_id, Lane.BULK)
+
+    threads = [threading.Thread(target=send_bulk, args=(1000 * number,)) for number in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(0.5)  # bulk is at full speed
+        waits = [seconds(partial(pace.wait, chat_id, Lane.RESULTS)) for chat_id in range(1, 11)]
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+    assert max(waits) < 2 / 20 + 0.05
+
+
+@pytest.mark.usefixtures("either_way")
+def test_progress_is_shown_where_there_is_room_and_skipped_where_there_is_none(settings: Any) -> None:
+    settings.BOT_MESSAGES_PER_SECOND = 1000
+    assert pace.may_edit(1)
+    assert not pace.may_edit(1)
+    assert pace.may_edit(2)
+    settings.BOT_MESSAGES_PER_SECOND = 1
+    assert pace.may_edit(3)
+    assert not pace.may_edit(4)
+    pace.pause(1.0)
+    assert not pace.may_edit(5)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_refusal_silences_its_chat_for_long_and_everybody_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "MOMENT", 0.3)
+    monkeypatch.setattr(pace, "_other_was_refused", lambda _chat_id, _seconds: False)
+    pace.pause(5.0, 1)
+
+    assert 0 < pace.paused_for() <= 0.3
+    with pytest.raises(NotYet):
+        pace.wait(2, Lane.RESULTS)
+    time.sleep(0.35)  # the length of the pause itself
+
+    pace.wait(2, Lane.RESULTS)
+    with pytest.raises(NotYet) as later:
+        pace.wait(1, Lane.RESULTS)
+    assert 4 < later.value.seconds <= 5
+
+
+def test_a_second_chat_that_is_refused_means_everybody() -> None:
+    pace.pause(30.0, 1)
+    pace.pause(30.0, 1)
+    assert pace.paused_for() <= pace.MOMENT
+
+    pace.pause(30.0, 2)
+
+    assert 29 < pace.paused_for() <= 30
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_pause_is_never_shortened() -> None:
+    pace.pause(10.0)
+    pace.pause(1.0)
+
+    assert 9 < pace.paused_for() <= 10
+
+
+@pytest.mark.processes
+def test_the_rate_is_shared_by_processes() -> None:
+    code = """
+from botapp.outbox import pace; from botapp.models import Lane; import time
+moments = []
+for chat_id in range({first}, {first} + 30):
+    pace.wait(chat_id, Lane.RESULTS)
+    moments.append(time.time())
+print(*moments)
+"""
+    processes = [
+        second_process.start(code.format(first=first), telegram_url=NOWHERE, BOT_MESSAGES_PER_SECOND="20")
+        for first in (100, 200)
+    ]
+    sent = [[float(moment) for moment in process.communicate(timeout=60)[0].split()] for process in processes]
+
+    moments = sorted(moment for of_process in sent for moment in of_process)
+    assert len(moments) == 60
+    busiest = max(sum(1 for moment in moments if start <= moment < start + 1.0) for start in moments)
+    assert busiest <= 24  # 20, and some that a slow machine was late with
+
+
+@pytest.mark.processes
+def test_a_pause_is_obeyed_by_processes() -> None:
+    second_process.run("from botapp.outbox import pace; pace.pause(40)", telegram_url=NOWHERE)
+
+    assert 30 < pace.paused_for() <= 40
+    with pytest.raises(NotYet):
+        pace.wait(1, Lane.RESULTS)
+
+
+class TestWithoutValkey:
+    @pytest.fixture
+    def no_valkey(self, valkey: redis.Redis) -> Iterator[None]:
+        valkey.shutdown(nosave=True)
+        yield
+        embedded.ensure()
+
+    def test_the_pace_is_kept_and_nothing_fails(self, no_valkey: None) -> None:
+        pace.wait(1, Lane.RESULTS)
+        with pytest.raises(NotYet):
+            pace.wait(1, Lane.RESULTS)
+        pace.pause(20, 2)
+        assert pace.paused_for() > 0
+
+    def test_a_valkey_that_is_silent_costs_half_a_second_once(self, settings: Any) -> None:
+        with silent_server() as url:
+            settings.CACHE_URL = url
+            assert seconds(lambda: pace.wait(1, Lane.RESULTS)) < 2.0
+            assert seconds(lambda: pace.wait(2, Lane.RESULTS)) < 0.3
