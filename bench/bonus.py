@@ -92,10 +92,12 @@ def measure(url: str, folder: Path, users: int, log_format: str) -> dict[str, An
 
     django.setup()
     from django.core.management import call_command
-    from django.db import connection
+    from django.db import DEFAULT_DB_ALIAS, connections
 
     call_command("migrate", interactive=False, verbosity=0)
-    connection.close()
+    connections[DEFAULT_DB_ALIAS].close()
+    # Nobody may be connected to a database that is copied.
+    connections[DEFAULT_DB_ALIAS].close_pool()  # type: ignore[attr-defined]
     with psycopg.connect(url, autocommit=True) as database:
         database.execute(MAKE_USERS, [WELCOME, users])
         database.execute(MAKE_WELCOMES)

@@ -20,7 +20,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from payments import audit, bonus, ledger
 from payments.bonus import bonus_moment, issue_weekly_bonus, week_name
-from payments.ledger_bulk import BulkPosting, post_to_each
+from payments.ledger_bulk import BulkEntry, post_to_each
 from payments.models import BonusNotice, LedgerEntry, WeeklyBonus
 from payments.tasks import issue_weekly_bonus as task
 from qwenedit.users.models import User
@@ -168,7 +168,7 @@ def test_a_runner_that_died_is_continued_with_what_it_promised(
     monkeypatch.setattr(bonus, "BATCH", 2)
     batches = itertools.count(1)
 
-    def die_in_the_third_batch(*users: Any, **what: Any) -> BulkPosting:
+    def die_in_the_third_batch(*users: Any, **what: Any) -> list[BulkEntry]:
         posting = post_to_each(*users, **what)
         if next(batches) == 3:
             raise KeyboardInterrupt
@@ -192,6 +192,21 @@ def test_a_lost_note_of_progress_doubles_nothing() -> None:
     UserFactory.create(date_joined=NEW_YEAR)
     assert issue_weekly_bonus(FRIDAY) == 1
     assert balances() == [70] * 6
+
+
+@on_each_database
+def test_somebody_who_has_theirs_already_keeps_it_from_nobody_else() -> None:
+    first, second, third = people(3)
+    second_key = f"bonus:weekly:2026-W48:{second.pk}"
+    entry = ledger.post(user_id=second.pk, amount=10, kind=KIND, key=second_key).entry
+    BonusNotice.objects.create(entry=entry)
+    assert issue_weekly_bonus(FRIDAY) == 2
+    assert balances() == [70] * 3
+    assert set(LedgerEntry.objects.filter(kind=KIND).values_list("user_id", flat=True)) == {
+        first.pk,
+        second.pk,
+        third.pk,
+    }
 
 
 @on_each_database
@@ -237,6 +252,37 @@ def test_somebody_blocked_while_the_bonus_waits_for_them_gets_none() -> None:
         wait_until(somebody_waits)
     runner.join(20)
     assert balances() == [70, 60]
+
+
+@pytest.mark.postgres
+def test_users_are_locked_in_the_order_of_their_ids_wherever_they_lie() -> None:
+    first, second = people(2)
+    User.objects.filter(pk=first.pk).update(language="ru")  # written anew, behind the second one
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE users_user")  # so few that the planner would rather read them all
+    runner = threading.Thread(target=in_a_thread, args=(partial(issue_weekly_bonus, FRIDAY),))
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=first.pk)
+        runner.start()
+        wait_until(somebody_waits)
+        assert User.objects.select_for_update(skip_locked=True).filter(pk=second.pk).exists()
+    runner.join(20)
+    assert balances() == [70, 70]
+
+
+@pytest.mark.postgres
+def test_a_new_balance_is_written_on_the_page_of_the_old_one() -> None:
+    people(100)
+    before = pages()
+    for week in range(3):
+        assert issue_weekly_bonus(FRIDAY + timedelta(weeks=week)) == 100
+    assert pages() == before
+
+
+def pages() -> dict[int, int]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, (ctid::text::point)[0]::int FROM users_user")
+        return dict(cursor.fetchall())
 
 
 @pytest.mark.postgres
