@@ -14,6 +14,7 @@ import argparse
 import base64
 import json
 import os
+import secrets
 import signal
 import statistics
 import subprocess
@@ -37,6 +38,7 @@ PHOTO = PROJECT_ROOT / "qwenedit" / "sandbox" / "telegram" / "static" / "sample.
 FIRST_USER = 50_000
 PATIENCE = 300.0
 PORT = 8765
+WEB_PROCESSES = 2  # as in the Procfile
 READY_TIMEOUT = 60.0
 
 
@@ -61,6 +63,8 @@ def main() -> None:
             "COMFYUI_URL": comfyui.url,
             "TELEGRAM_API_URL": telegram.url,
             "PUBLIC_URL": f"http://127.0.0.1:{PORT}",
+            "DEBUG": "false",
+            "SECRET_KEY": secrets.token_urlsafe(50),
             "LOG_LEVEL": "warning",
         }
         receiver = stack.enter_context(_system(environment, options.mode, telegram.url))
@@ -91,7 +95,7 @@ def _system(environment: dict[str, str], mode: str, telegram: str) -> Iterator[s
         python("-m", "qwenedit.beat")
         if mode == "webhook":
             web = ("uvicorn", "qwenedit.asgi:application", f"--port={PORT}", "--log-level=warning")
-            receiver = python("-m", *web, "--no-access-log")
+            receiver = python("-m", *web, "--no-access-log", f"--workers={WEB_PROCESSES}")
             _wait(lambda: requests.get(f"http://127.0.0.1:{PORT}/healthz", timeout=5).ok)
             python(manage, "runbot", "--webhook").wait()
         else:
@@ -187,10 +191,11 @@ def _wait(condition: Any) -> None:
 
 
 def _peak_mb(pid: int) -> int:
-    """Return the most memory a process ever held, in MB (Linux)."""
+    """Return the most memory that a process, or one it started, ever held, in MB (Linux)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     status = Path(f"/proc/{pid}/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return round(int(line.split()[1]) / 1024)
+    return max(round(int(line.split()[1]) / 1024), *(_peak_mb(int(child)) for child in children), 0)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from django.db import transaction
 from botapp import markup
 from botapp.models import Article
 from qwenedit.errors import DomainError
+from qwenedit.lib import yaml_files
 
 ARTICLES_FOLDER = Path(__file__).parent / "articles"
 
@@ -86,7 +87,7 @@ def read_articles(folder: Path = ARTICLES_FOLDER) -> list[ArticleData]:
     entries: dict[str, dict[str, Any]] = {}
     for file in files:
         try:
-            node = yaml.safe_load(file.read_text(encoding="utf-8"))
+            node = yaml_files.load(file)
         except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
             problems.append(f"{file.name}: {' '.join(str(error).split())}")
             continue

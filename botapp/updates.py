@@ -44,6 +44,7 @@ MOST_SWEPT = 200
 PURGE_BATCH = 2_000
 ASK_AGAIN = 0.05  # seconds
 LONGEST_OUTCOME = 200
+PRE_CHECKOUT_SECONDS = 10.0  # how long Telegram waits: https://core.telegram.org/bots/api#precheckoutquery
 
 
 def handle_update(raw: Mapping[str, Any]) -> None:
@@ -95,19 +96,14 @@ def chat_id_of(raw: Mapping[str, Any]) -> int | None:
 
 def take(chat_id: int) -> None:
     """Answer the open updates of a chat, oldest first, unless somebody is at it: they find the newest too."""
-    while True:
-        token = uuid.uuid4()
-        if _lease(chat_id, token):
-            try:
-                _answer_open(chat_id, token)
-            finally:
-                _give_back(chat_id, token)
-        elif Chat.objects.filter(pk=chat_id).exists():
-            return
-        else:
-            _meet(chat_id)
+    token = uuid.uuid4()
+    while _lease(chat_id, token) or _meet(chat_id, token):
+        try:
+            _answer_open(chat_id, token)
+        finally:
+            _give_back(chat_id, token)
         # What came while the lease was given back found it taken.
-        if _next_open(chat_id) is None:
+        if not _open(chat_id):
             return
 
 
@@ -156,34 +152,48 @@ def purge(now: datetime) -> int:
 
 
 def _answer_open(chat_id: int, token: uuid.UUID) -> None:
-    row = _next_open(chat_id)
-    while row is not None:
-        _process(row)
-        row = _next_open(chat_id)
-        if row is not None and not _renew(chat_id, token):
+    rows = _open(chat_id)
+    while rows:
+        _process(rows[0])
+        if len(rows) == 1:  # whoever takes the chat looks for what came meanwhile
+            return
+        rows = _open(chat_id)
+        if rows and not _renew(chat_id, token):
             return
 
 
-def _next_open(chat_id: int) -> IncomingUpdate | None:
-    """Return the oldest open update of a chat, unless it waits to be tried again: nothing overtakes it."""
-    row = IncomingUpdate.objects.open().filter(chat_id=chat_id).order_by("id").first()
-    return row if row is not None and (row.tries == 0 or row.next_try_at <= timezone.now()) else None
+def _open(chat_id: int) -> list[IncomingUpdate]:
+    """Return the two oldest open updates of a chat; none while the oldest waits: nothing overtakes it."""
+    rows = list(IncomingUpdate.objects.open().filter(chat_id=chat_id).order_by("id")[:2])
+    return rows if rows and (rows[0].tries == 0 or rows[0].next_try_at <= timezone.now()) else []
 
 
-def _meet(chat_id: int) -> None:
-    """Make the row of a chat, with its user, at its first update; where it can have none, end the update."""
-    row = _next_open(chat_id)
-    update = _parsed(row) if row is not None else None
-    if row is None or update is None:
-        return
-    person = update.effective_user
-    if chat_id < 0 or person is None or person.is_bot or person.id != chat_id:
-        _without_a_chat(row, update)
-        return
-    user, _ = register_telegram_user(
-        telegram_id=chat_id, first_name=person.first_name, language=person.language_code or ""
-    )
-    Chat.objects.get_or_create(pk=chat_id, defaults={"user": user})
+def _meet(chat_id: int, token: uuid.UUID) -> bool:
+    """Make the row of a chat, with its user, at its first update; tell whether the chat is ours to answer.
+
+    An update of a chat that can have no row ends here.
+    """
+    if Chat.objects.filter(pk=chat_id).exists():
+        return False
+    while rows := _open(chat_id):
+        update = _parsed(rows[0])
+        if update is None:
+            continue
+        person = update.effective_user
+        if chat_id < 0 or person is None or person.is_bot or person.id != chat_id:
+            _without_a_chat(rows[0], update)
+            continue
+        user, _ = register_telegram_user(
+            telegram_id=chat_id, first_name=person.first_name, language=person.language_code or ""
+        )
+        lease = {"lease_token": token, "lease_until": timezone.now() + LEASE}
+        try:
+            with transaction.atomic():
+                Chat.objects.create(pk=chat_id, user=user, **lease)
+        except IntegrityError:  # met at this very moment by another process
+            return _lease(chat_id, token)
+        return True
+    return False
 
 
 def _without_a_chat(row: IncomingUpdate, update: Update) -> None:
@@ -292,13 +302,19 @@ def _answer_pre_checkout(raw: Mapping[str, Any]) -> None:
     query = Update.de_json(dict(raw), None).pre_checkout_query
     if query is None:
         return
-    refusal = application.pre_checkout(query)
-    try:
-        bot_api.call(lambda bot: query_answer(bot, query.id, refusal))
-    except TelegramError as error:
-        logger.warning("Pre-checkout not answered", reason=error.message)
+    query_id, refusal = query.id, application.pre_checkout(query)
+
+    def log(error: BaseException) -> None:
+        logger.warning("Pre-checkout not answered", reason=str(error))
+
+    # Not waited for: whoever receives updates must not wait for one person's payment.
+    bot_api.set_off(lambda bot: query_answer(bot, query_id, refusal), on_failure=log)
 
 
 async def query_answer(bot: Any, query_id: str, refusal: str) -> bool:
     """Say yes to a payment, or no with the reason."""
-    return bool(await bot.answer_pre_checkout_query(query_id, ok=not refusal, error_message=refusal or None))
+    return bool(
+        await bot.answer_pre_checkout_query(
+            query_id, ok=not refusal, error_message=refusal or None, read_timeout=PRE_CHECKOUT_SECONDS
+        )
+    )

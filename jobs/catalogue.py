@@ -31,14 +31,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
-from yaml.constructor import ConstructorError
 
 from qwenedit.errors import DomainError
-
-try:
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:  # PyYAML without libyaml: the same result, several times slower
-    from yaml import SafeLoader  # type: ignore[assignment]
+from qwenedit.lib import yaml_files
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 
@@ -115,19 +110,6 @@ def read_catalogue(folder: Path = PRESETS_FOLDER) -> Catalogue:
     Raises CatalogueError with all the problems of all the files at once.
     """
     return _CatalogueReader().read(folder)
-
-
-class _Loader(SafeLoader):
-    """The safe loader, except that a repeated key is an error: YAML silently keeps the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise ConstructorError(None, None, f"key {key.value!r} is repeated", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
 
 
 class _Entry:
@@ -270,8 +252,7 @@ class _CatalogueReader:
 
     def _load(self, file: Path) -> tuple[int, _Entry] | None:
         try:
-            text = file.read_text(encoding="utf-8")
-            node = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from the safe loader
+            node = yaml_files.load(file)
         except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
             self._problems.append(f"{file.name}: {' '.join(str(error).split())}")
             return None

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
@@ -57,33 +57,34 @@ def post(*, user_id: int, amount: int, kind: LedgerEntry.Kind, key: str, descrip
     """
     if abs(amount) > LARGEST_AMOUNT:
         raise ValueError(f"{amount} points is no believable amount")
-    with transaction.atomic():
-        # The user's row is the lock: entries of one user are made one after another, so that
-        # `balance_after` is a chain and the look-up of the key below races with nobody but other users.
-        balance = User.objects.select_for_update().values_list("balance", flat=True).get(pk=user_id)
-        earlier = LedgerEntry.objects.filter(key=key).first()
-        if earlier is not None:
-            if (earlier.user_id, earlier.amount) != (user_id, amount):
-                raise _key_conflict(key)
-            return Posting(earlier, created=False)
-        if balance + amount < 0:
-            raise InsufficientPoints(
-                f"This needs {-amount} points, the balance is {balance}.", balance=balance, required=-amount
-            )
-        User.objects.filter(pk=user_id).update(balance=F("balance") + amount)
-        entry = LedgerEntry(
-            user_id=user_id,
-            amount=amount,
-            balance_after=balance + amount,
-            kind=kind,
-            key=key,
-            description=description[:LONGEST_DESCRIPTION],
+    try:
+        with transaction.atomic():
+            # The user's row is the lock: entries of one user are made one after another, so that
+            # `balance_after` is a chain.
+            balance = _moved_balance(user_id, amount)
+            if balance is not None:
+                entry = LedgerEntry(
+                    user_id=user_id,
+                    amount=amount,
+                    balance_after=balance,
+                    kind=kind,
+                    key=key,
+                    description=description[:LONGEST_DESCRIPTION],
+                )
+                entry.save(force_insert=True)
+                return Posting(entry, created=True)
+    except IntegrityError:
+        if not LedgerEntry.objects.filter(key=key).exists():
+            raise
+    earlier = LedgerEntry.objects.filter(key=key).first()
+    if earlier is None:
+        balance = User.objects.values_list("balance", flat=True).get(pk=user_id)
+        raise InsufficientPoints(
+            f"This needs {-amount} points, the balance is {balance}.", balance=balance, required=-amount
         )
-        try:
-            entry.save()
-        except IntegrityError as error:  # the same key, at the same moment, for another user
-            raise _key_conflict(key) from error
-    return Posting(entry, created=True)
+    if (earlier.user_id, earlier.amount) != (user_id, amount):
+        raise KeyConflict(f"The cause {key} was posted before with another amount or user.")
+    return Posting(earlier, created=False)
 
 
 def charge_job(*, user_id: int, job_id: int, points: int, description: str) -> LedgerEntry:
@@ -182,5 +183,14 @@ def broken_balances() -> models.QuerySet[User]:
     ).exclude(balance=F("total"), newest=F("total"))
 
 
-def _key_conflict(key: str) -> KeyConflict:
-    return KeyConflict(f"The cause {key} was posted before with another amount or user.")
+def _moved_balance(user_id: int, amount: int) -> int | None:
+    """Add to a balance, lock it, and return what it is now; None where it would fall below zero."""
+    table = connection.ops.quote_name(User._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET balance = balance + %s WHERE id = %s AND balance + %s >= 0 "  # noqa: S608
+            "RETURNING balance",
+            [amount, user_id, amount],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None

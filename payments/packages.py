@@ -15,6 +15,7 @@ from django.db import transaction
 
 from payments.models import Package
 from qwenedit.errors import DomainError
+from qwenedit.lib import yaml_files
 
 PACKAGES_FILE = Path(__file__).parent / "packages.yaml"
 LARGEST_BONUS = 1000  # percent
@@ -46,7 +47,7 @@ class Changes:
 def read_packages(file: Path = PACKAGES_FILE) -> list[PackageData]:
     """Read and check the file. Raises PackagesError with all its problems at once."""
     try:
-        entries = yaml.safe_load(file.read_text(encoding="utf-8"))
+        entries = yaml_files.load(file)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise PackagesError(f"{file.name}: {' '.join(str(error).split())}") from error
     if not isinstance(entries, list) or not entries:

@@ -8,7 +8,7 @@ import django
 
 from qwenedit import embedded, settings
 from qwenedit.celery import app as celery_app
-from qwenedit.limits import BodyLimit, MeasuringHandler
+from qwenedit.limits import BodyLimit, Handler
 
 __all__ = ["application", "celery_app"]
 
@@ -17,7 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenedit.settings")
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 embedded.ensure()
 django.setup(set_prefix=False)
-_django = BodyLimit(MeasuringHandler(), max_bytes=settings.MAX_REQUEST_BYTES)
+_django = BodyLimit(Handler(), max_bytes=settings.MAX_REQUEST_BYTES)
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -11,8 +11,9 @@ from contextlib import suppress
 from io import SEEK_END
 from typing import IO, Any
 
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 
 from qwenedit.problems import CONTENT_TYPE, problem
 
@@ -27,8 +28,20 @@ DRAINED_LIMITS = 2
 DRAIN_SECONDS = 15.0
 
 
-class MeasuringHandler(ASGIHandler):
-    """Django's handler, for chunked bodies too: alone it takes no Content-Length to mean an empty body."""
+class Handler(ASGIHandler):
+    """Django's handler, for chunked bodies too, and with one thread for all that a request is to go through.
+
+    Alone it takes no Content-Length to mean an empty body, and sends a request to a thread and back for each
+    middleware that does something of its own: more work than all the rest. Streams are read on the loop.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Load the middleware for the thread, whatever Django wants."""
+        super().load_middleware(is_async=False)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer a request in its thread."""
+        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
 
     def create_request(
         self, scope: Mapping[str, Any], body_file: IO[bytes]

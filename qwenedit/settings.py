@@ -122,6 +122,14 @@ METRICS_TOKEN = env.secret("METRICS_TOKEN", "When set, `/metrics` asks for it as
 
 
 # ── Database: SQLite that survives concurrency, or PostgreSQL ────────────────────────────────
+DATABASE_POOL_SIZE = env.integer(
+    "DATABASE_POOL_SIZE", 24, "Most connections that one process opens to PostgreSQL", minimum=2
+)
+# A new connection costs more than a task has to ask of it. None is opened before it is needed, and an outage
+# is given up soon: the pool's own pauses between two attempts would outlast it.
+_POOL = {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 10, "reconnect_timeout": 5}
+
+
 def _database(url: str) -> dict[str, object]:
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
@@ -143,7 +151,7 @@ def _database(url: str) -> dict[str, object]:
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, **dict(parse_qsl(parts.query))},
+        "OPTIONS": {"connect_timeout": 5, "pool": _POOL, **dict(parse_qsl(parts.query))},
     }
 
 
@@ -315,7 +323,7 @@ WORKER_THREADS = env.integer(
 WORKER_NICENESS = env.integer(
     "WORKER_NICENESS", 10, "How far a worker steps back behind web and bot on the same machine", maximum=19
 )
-CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_ACKS_LATE = True  # so that a worker takes no more messages than it has threads
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "threads"  # an attempt waits on the network; time limits are the runner's own deadlines
@@ -325,9 +333,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives any outage of its broker
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Longer than any attempt with its transfers, else a running task would be delivered again.
-    "visibility_timeout": COMFYUI_TIMEOUT + 900,
-    "unacked_restore_throttle": 1,
+    # A message that its worker died with is not delivered again: the sweeps find its work sooner, and a
+    # worker that tells the broker of what it has done ends with a broker that is gone.
+    "ack_emulation": False,
     "queue_order_strategy": "priority",
     "global_keyprefix": "qwenedit:",
     "socket_timeout": 30,

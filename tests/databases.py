@@ -14,6 +14,7 @@ import redis
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.postgresql.base import DatabaseWrapper as PostgresWrapper
 from django.db.backends.sqlite3.base import DatabaseOperations as SQLiteOperations
 from django.db.utils import ConnectionHandler
 from pytest_django import DjangoDbBlocker
@@ -22,6 +23,7 @@ from payments import triggers
 from qwenedit import embedded, settings
 from tests.postgres import PostgresServer
 
+MOST_CONNECTIONS = 150  # tests start more threads at once than a process of ours has
 GOODBYE_TIMEOUT = 5.0  # seconds a closed connection may take to leave PostgreSQL's list
 flush_of_django = SQLiteOperations.sql_flush
 
@@ -92,6 +94,7 @@ def _postgres_database(
         # Through the function that reads DATABASE_URL, so that tests run with the options of production.
         handler = ConnectionHandler({DEFAULT_DB_ALIAS: settings._database(server.url)})
         database = handler.settings[DEFAULT_DB_ALIAS]
+        database["OPTIONS"]["pool"] = database["OPTIONS"]["pool"] | {"max_size": MOST_CONNECTIONS}
         with django_db_blocker.unblock(), _default_connection(database):
             call_command("migrate", interactive=False, verbosity=0)
         yield server.url, database
@@ -133,19 +136,27 @@ def _default_connection(database: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        connections[DEFAULT_DB_ALIAS].close()
+        _close_pool()
         connections.settings[DEFAULT_DB_ALIAS] = usual_database
         connections[DEFAULT_DB_ALIAS] = usual_wrapper
         ContentType.objects.clear_cache()
 
 
 def _await_no_other_connection() -> None:
+    _close_pool()  # what a thread has not given back stays open
     deadline = time.monotonic() + GOODBYE_TIMEOUT
     others = _other_connections()
     while others and time.monotonic() < deadline:
         time.sleep(0.02)
         others = _other_connections()
     assert not others, f"{others} connections of threads or processes were left open"
+
+
+def _close_pool() -> None:
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    wrapper.close()
+    if isinstance(wrapper, PostgresWrapper):
+        wrapper.close_pool()
 
 
 def _other_connections() -> int:

@@ -38,7 +38,22 @@ def held(order_id: int, *, patience: float = 0.0) -> Iterator[Order | None]:
     try:
         yield Order.objects.select_related("chat__user", "preset", "job").get(pk=order_id)
     finally:
-        Order.objects.filter(pk=order_id, lease_token=token).update(lease_token=None, lease_until=None)
+        _give_back(order_id, token)
+
+
+@contextmanager
+def held_unchanged(order: Order, **fields: object) -> Iterator[bool]:
+    """Hold an order that was just read for the length of a block; tell whether it is free and still so.
+
+    `fields` are those that matter to the block, as they were read: the order is not read again.
+    """
+    token = uuid.uuid4()
+    is_held = _take(order.pk, token, **fields)
+    try:
+        yield is_held
+    finally:
+        if is_held:
+            _give_back(order.pk, token)
 
 
 def renew(order: Order) -> None:
@@ -48,7 +63,12 @@ def renew(order: Order) -> None:
         raise LeaseLost(f"order {order.pk}")
 
 
-def _take(order_id: int, token: uuid.UUID) -> bool:
+def _take(order_id: int, token: uuid.UUID, **fields: object) -> bool:
     now = timezone.now()
     free = Q(lease_token__isnull=True) | Q(lease_until__lte=now)
-    return bool(Order.objects.filter(free, pk=order_id).update(lease_token=token, lease_until=now + LEASE))
+    wanted = Order.objects.filter(free, pk=order_id, **fields)
+    return bool(wanted.update(lease_token=token, lease_until=now + LEASE))
+
+
+def _give_back(order_id: int, token: uuid.UUID) -> None:
+    Order.objects.filter(pk=order_id, lease_token=token).update(lease_token=None, lease_until=None)

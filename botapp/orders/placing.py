@@ -23,7 +23,7 @@ from botapp.conversation.incoming_photos import Photo
 from botapp.models import Chat, Order, OrderStatus
 from botapp.orders import leases, wording
 from botapp.orders.display import tell
-from botapp.orders.inputs import read_photo
+from botapp.orders.inputs import PhotosUnavailable, read_photo
 from botapp.orders.wording import Content
 from botapp.outbox import pace
 from botapp.texts import Texts
@@ -45,13 +45,6 @@ MOST_TRIES = 6
 SWEPT_AGAIN = timedelta(seconds=30)
 MOST_SWEPT = 200
 MISTAKE = "a mistake of ours: "
-
-
-class PhotosUnavailable(DomainError):
-    """Telegram did not hand the photos out, however often it was asked."""
-
-    code: ClassVar[str] = "photos_unavailable"
-    retryable: ClassVar[bool] = True
 
 
 class NotMade(DomainError):
@@ -96,16 +89,13 @@ def place_order(
     `message_id` is a message of ours that becomes the order's; without it one is sent. Nothing is charged.
     Raises PresetGone, InvalidRequest or InsufficientPoints; then there is no order.
     """
-    earlier = Order.objects.filter(key=key).first()
-    if earlier is not None:
+    try:
+        _check(chat, preset, prompt, photos=len(photos))
+    except DomainError:
+        earlier = Order.objects.filter(key=key).first()
+        if earlier is None:
+            raise
         return earlier
-    wish = wish_of(preset, prompt)
-    if preset is not None and not preset.is_active:
-        raise PresetGone("This preset is no longer on offer.")
-    wish.check(photos=len(photos))
-    balance = chat.user.balance  # to spare people the wait: `submit_job` looks again, under the lock
-    if balance < wish.price:
-        raise InsufficientPoints("Not enough points.", balance=balance, required=wish.price)
     try:
         with transaction.atomic():
             return Order.objects.create(
@@ -118,8 +108,18 @@ def place_order(
                 message_id=message_id,
                 next_try_at=timezone.now() + GRACE,
             )
-    except IntegrityError:  # made at this very moment by another process
+    except IntegrityError:  # the same again
         return Order.objects.get(key=key)
+
+
+def _check(chat: Chat, preset: Preset | None, prompt: str, *, photos: int) -> None:
+    wish = wish_of(preset, prompt)
+    if preset is not None and not preset.is_active:
+        raise PresetGone("This preset is no longer on offer.")
+    wish.check(photos=photos)
+    balance = chat.user.balance  # to spare people the wait: `submit_job` looks again, under the lock
+    if balance < wish.price:
+        raise InsufficientPoints("Not enough points.", balance=balance, required=wish.price)
 
 
 def announce(order: Order) -> None:
@@ -128,9 +128,9 @@ def announce(order: Order) -> None:
     Repeating it says nothing twice. Raises TelegramError; the order is made all the same.
     """
     try:
-        with leases.held(order.pk) as mine:
-            if mine is not None and mine.status == OrderStatus.ACCEPTED and not mine.shown:
-                tell(mine, wording.accepted(_texts(mine), mine), must_be_seen=True)
+        with leases.held_unchanged(order, status=OrderStatus.ACCEPTED, shown="") as is_mine:
+            if is_mine:
+                tell(order, wording.accepted(_texts(order), order), must_be_seen=True)
     finally:
         wake_order(order.pk)
 
@@ -245,9 +245,10 @@ def _link(order: Order, job: Job) -> None:
 
 
 def _say_accepted(order: Order) -> None:
-    """Send the message that a crash, or a Telegram in trouble, has left unsent."""
-    if not order.shown:
-        _tell_if_possible(order, wording.accepted(_texts(order), order))
+    """Send the message that a crash, or a Telegram in trouble, left unsent; or say that photos are late."""
+    content = wording.accepted(_texts(order), order)
+    if order.shown != content.digest:
+        _tell_if_possible(order, content)
 
 
 def _tell_if_possible(order: Order, content: Content) -> None:

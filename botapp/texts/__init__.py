@@ -20,7 +20,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-import yaml
+from qwenedit.lib import yaml_files
 
 FOLDER = Path(__file__).parent
 LANGUAGES = ("ru", "en")
@@ -86,7 +86,7 @@ def _texts() -> dict[str, dict[str, str | Forms]]:
     found: dict[str, dict[str, str | Forms]] = {}
     problems: list[str] = []
     for file in sorted(FOLDER.glob("*.yaml")):
-        for name, languages in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+        for name, languages in yaml_files.load(file).items():
             key = f"{file.stem}.{name}"
             found[key] = languages
             if not isinstance(name, str):  # YAML reads yes, no, on and off as truth values

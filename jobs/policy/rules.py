@@ -27,6 +27,7 @@ import yaml
 from jobs.policy.matching import Lexicon, Reading
 from jobs.policy.normalise import normalise
 from jobs.policy.phrases import Phrase, PhraseError, Phrases, words_of
+from qwenedit.lib import yaml_files
 
 LANGUAGES = ("ru", "en")
 
@@ -101,7 +102,7 @@ class Policy:
         Errors: PolicyError with every problem found.
         """
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            document = yaml_files.load(path)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise PolicyError(path, [f"cannot be read: {error}"]) from error
         reader = _Reader()
