@@ -29,7 +29,7 @@ check:  ## format, lint, types, import contracts, Django's own checks, migration
 	$(PYTHON) -m mypy qwenedit payments jobs botapp manage.py celery_worker.py
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo
 	$(PYTHON) manage.py check --fail-level WARNING
-	DEBUG=false METRICS_TOKEN=set COMFYUI_URL=http://gpu:8188 SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))') \
+	DEBUG=false METRICS_TOKEN=set COMFYUI_URL=http://gpu:8188 SUPPORT_CONTACT=@set SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))') \
 		$(PYTHON) manage.py check --deploy --fail-level WARNING
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null

@@ -208,9 +208,10 @@ def _of_message(turn: Turn, message: Message) -> Handler | None:
         return stars.refunded
     command = _command(message)
     if command is not None:
-        turn.argument = (message.text or "").partition(" ")[2].strip()
+        turn.argument = "".join((message.text or "").split(maxsplit=1)[1:]).strip()
         return COMMANDS.get(command, menu.unknown_command)
-    if message.photo or (message.document and not message.animation):
+    # Of an album nothing is answered by itself: what it holds beside photos is told together with them.
+    if message.photo or message.media_group_id or (message.document and not message.animation):
         return photos.received
     if message.text:
         return STEPS.get(turn.chat.step, prompts.typed)

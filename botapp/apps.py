@@ -7,6 +7,7 @@ class BotConfig(AppConfig):
     name = "botapp"
 
     def ready(self) -> None:
+        from botapp import checks  # noqa: F401  (the checks register themselves)
         from botapp.outbox import receivers
         from jobs.signals import job_finished
         from payments import signals

@@ -1,34 +1,20 @@
-"""Telling workers that there may be work. Only a hint: the sweep repairs whatever gets lost here."""
+"""Telling workers that a job may wait, and asking again while no node is healthy."""
 
 import random
 from contextlib import suppress
 
-import structlog
-from celery import current_app
 from django.core.cache import cache
-from kombu.exceptions import LimitExceeded, OperationalError
-from kombu.pools import producers
 from redis.exceptions import RedisError
 
-logger = structlog.get_logger(__name__)
+from qwenedit.wakeups import publish
 
-PROCESS_NEXT_JOB = "jobs.tasks.process_next_job"
 RETRY_CHAIN = "jobs:retry-chain"
 RETRY_CHAIN_SECONDS = 15
 
 
-# The caller is often a user's request: it waits neither for a silent broker nor for one to come back.
-IMPATIENCE = {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0}
-
-
 def wake_queue() -> None:
-    """Publish one wake-up. A broker that is down costs the job seconds, and the caller two at most."""
-    try:
-        connection = current_app.connection_for_write(transport_options=IMPATIENCE)
-        with producers[connection].acquire(block=True, timeout=2) as producer:
-            current_app.send_task(PROCESS_NEXT_JOB, producer=producer, retry=False)
-    except (LimitExceeded, OperationalError, OSError) as error:
-        logger.warning("wake-up not published, the sweep will find the work", reason=str(error))
+    """Say that a job may wait for a node."""
+    publish("jobs.tasks.process_next_job")
 
 
 def closed_gate_countdown(retries: int) -> float:

@@ -39,6 +39,13 @@ def record(
     return discrepancy
 
 
+def explain(kind: Discrepancy.Kind, gateway_id: str, resolution: str) -> None:
+    """Close a discrepancy that has explained itself, if there is one: what was missing is known by now."""
+    closed = Discrepancy.objects.filter(kind=kind, gateway_id=gateway_id, resolved_at__isnull=True)
+    if closed.update(resolved_at=timezone.now(), resolution=resolution[:300]):
+        logger.info("Discrepancy resolved", kind=str(kind), gateway_id=gateway_id, how=resolution)
+
+
 def resolve(discrepancy: Discrepancy, *, staff: User, resolution: str) -> None:
     """Note who settled a discrepancy, and how."""
     Discrepancy.objects.filter(pk=discrepancy.pk, resolved_at__isnull=True).update(

@@ -186,7 +186,7 @@ def apply_remote_refund(refund: Refund, remote: RemoteRefund) -> None:
             )
             if changed:
                 refund.refresh_from_db()
-                payment_refunded.send(sender=Refund, refund=refund)
+                _announce(refund)
         if changed:
             _log(refund, "Payment refunded")
     elif remote.status is RemoteStatus.CANCELED:
@@ -237,8 +237,16 @@ def _record_external(remote: RemoteRefund) -> None:
         )
         _take_points(refund, payment, force=True)
         refund.save(update_fields=["points"])
-        payment_refunded.send(sender=Refund, refund=refund)
+        _announce(refund)
     _log(refund, "Payment refunded at the gateway")
+
+
+def _announce(refund: Refund) -> None:
+    """Send the news of a refund, and close what was open because it could not be placed."""
+    discrepancies.explain(
+        Discrepancy.Kind.UNKNOWN_REFUND, str(refund.gateway_id), f"It is refund {refund.pk} by now."
+    )
+    payment_refunded.send(sender=Refund, refund=refund)
 
 
 def _paid(remote: RemoteRefund) -> Payment | None:

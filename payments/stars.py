@@ -112,7 +112,10 @@ def start_stars_payment(
 
 
 def why_not(*, payload: str, payer_id: int, total: int, currency: str) -> Refusal | None:
-    """Return why whoever has the Telegram id `payer_id` must not pay an invoice now, or nothing."""
+    """Return why whoever has the Telegram id `payer_id` must not pay an invoice now, or nothing.
+
+    Whoever pays all the same is credited by `confirm_charge`: money that came is never refused.
+    """
     payment = _invoiced(payload)
     if not settings.STARS_ENABLED:
         return Refusal.SWITCHED_OFF

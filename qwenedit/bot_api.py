@@ -13,6 +13,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -22,9 +23,10 @@ from django.conf import settings
 from telegram import Bot, User
 from telegram.error import (
     BadRequest,
+    ChatMigrated,
+    Conflict,
     Forbidden,
     InvalidToken,
-    NetworkError,
     RetryAfter,
     TelegramError,
     TimedOut,
@@ -35,6 +37,7 @@ T = TypeVar("T")
 # Spans of time as such: numbers of seconds are deprecated, and warned of at every RetryAfter.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
+REFUSALS = (BadRequest, Forbidden, InvalidToken, RetryAfter, Conflict, ChatMigrated)
 API_URL = "https://api.telegram.org"
 SANDBOX_TOKEN = "100001:sandbox"  # noqa: S105 - the password of a stand-in
 POOL_SIZE = 64
@@ -47,6 +50,17 @@ LONGEST_CALL = 180.0  # a bound for a loop that hangs; the time-outs above are w
 def call(make: Callable[[Bot], Awaitable[T]]) -> T:
     """Make a call from any thread and return its answer. Raises what python-telegram-bot raises."""
     return _line().run(make)
+
+
+def set_off(make: Callable[[Bot], Awaitable[object]], *, on_failure: Callable[[BaseException], None]) -> None:
+    """Make a call and do not wait for its answer; `on_failure` is told, in another thread, what it raises."""
+
+    def end(call: Future[object]) -> None:
+        error = call.exception()
+        if error is not None:
+            on_failure(error)
+
+    _line().start(make).add_done_callback(end)
 
 
 def identity() -> User:
@@ -77,13 +91,13 @@ def api_url() -> str:
 def happened_not(error: TelegramError) -> bool:
     """Tell whether a call that failed has certainly done nothing: then it may be repeated without a double.
 
-    After a time-out or a lost connection nobody knows, unless the request never left.
+    A refusal is certain, and so is a request that never left. After a time-out or a lost connection nobody
+    knows, nor after a 5xx: a Bot API that restarts answers so to calls under way, and so does a proxy that
+    waited in vain.
     """
-    if isinstance(error, (TimedOut, NetworkError)) and not isinstance(error, BadRequest):
-        cause = error.__cause__
-        if isinstance(cause, httpx.HTTPError):
-            return isinstance(cause, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-    return not isinstance(error, TimedOut)
+    if isinstance(error, REFUSALS):
+        return True
+    return isinstance(error.__cause__, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
 
 
 def seconds_to_wait(error: RetryAfter) -> float:
@@ -136,8 +150,11 @@ class _Line:
         self._me: User | None = None
         threading.Thread(target=self._loop.run_forever, name="bot-api", daemon=True).start()
 
+    def start(self, make: Callable[[_Bot], Awaitable[T]]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(_coroutine(make, self._bot), self._loop)
+
     def run(self, make: Callable[[_Bot], Awaitable[T]]) -> T:
-        future = asyncio.run_coroutine_threadsafe(_coroutine(make, self._bot), self._loop)
+        future = self.start(make)
         try:
             return future.result(LONGEST_CALL)
         except TimeoutError as error:

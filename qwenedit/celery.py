@@ -6,9 +6,9 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
-from celery.signals import celeryd_after_setup, task_prerun, worker_init
-from django.db import reset_queries
+from celery.signals import celeryd_after_setup, worker_init
 from django_structlog.celery.steps import DjangoStructLogInitStep
+from kombu.transport.redis import Channel
 
 from qwenedit import queues, settings
 
@@ -28,10 +28,10 @@ def give_way(**_: Any) -> None:
         os.nice(settings.WORKER_NICENESS)
 
 
-@task_prerun.connect
-def forget_queries(**_: Any) -> None:
-    """Empty the log of queries that DEBUG keeps: no request ends here that would."""
-    reset_queries()
+@worker_init.connect
+def keep_no_messages(**_: Any) -> None:
+    """Let messages go with their connection: to give them back to a broker that is gone ends the worker."""
+    Channel.do_restore = False
 
 
 @celeryd_after_setup.connect

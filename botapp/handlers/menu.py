@@ -55,8 +55,12 @@ def privacy(turn: Turn) -> None:
 
 def pay_support(turn: Turn) -> None:
     """Say what to do when something is wrong with a payment. Telegram demands an answer to this command."""
-    words = turn.texts("menu.pay_support", person=str(turn.user.pk))
-    turn.show(words + support(turn), to_menu(turn))
+    texts, person, contact = turn.texts, str(turn.user.pk), support_contact()
+    if contact:
+        more = texts("menu.pay_support_write", person=person, contact=contact)
+    else:
+        more = texts("menu.pay_support_wait", person=person)
+    turn.show(f"{texts('menu.pay_support')}\n\n{more}", to_menu(turn))
 
 
 def cancel(turn: Turn) -> None:

@@ -22,12 +22,16 @@ def ask(turn: Turn) -> None:
 def typed(turn: Turn) -> None:
     """Take a text as the wish for the photo: the one it replies to, the one that was sent, or one to come."""
     message = turn.message
-    text = (message.text if message else None) or ""
+    take(turn, (message.text if message else None) or "")
+
+
+def take(turn: Turn, text: str, *, may_be_talk: bool = True) -> None:
+    """Take words as the wish, unless they may be small talk and are."""
     draft = Draft.of(turn.chat)
     replied_to = _replied_photo(turn)
     if replied_to is not None:
         draft = replace(draft, photos=(replied_to,), left_out=0)
-    if not draft.photos and words.is_small_talk(text):
+    if may_be_talk and not draft.photos and words.is_small_talk(text):
         menu.main(turn)
         return
     try:

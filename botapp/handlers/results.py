@@ -42,7 +42,7 @@ def again(turn: Turn) -> None:
         turn.acknowledge(texts("results.already"))
         return
     if not inputs.are_there(order.photos, owner=turn.user):
-        _say_purged(turn)
+        _say_purged(turn, order)
         return
     try:
         made = placing.place_order(
@@ -71,9 +71,10 @@ def further(turn: Turn) -> None:
     found = _own_result(turn)
     if found is None:
         return
-    image = result_media.result_of(found[1])
+    order, job = found
+    image = result_media.result_of(job)
     if image is None:
-        _say_purged(turn)
+        _say_purged(turn, order)
         return
     turn.acknowledge()
     Draft(photos=({"image": image.pk},)).keep(turn, step=WORDS_STEP)
@@ -87,7 +88,7 @@ def another_style(turn: Turn) -> None:
     if order is None:
         return
     if not inputs.are_there(order.photos, owner=turn.user):
-        _say_purged(turn)
+        _say_purged(turn, order)
         return
     turn.acknowledge()
     drafting.proceed(turn, Draft(photos=tuple(order.photos), left_out=order.left_out), say=turn.say)
@@ -213,7 +214,7 @@ def _send(
         turn.say(turn.texts("results.unsure_file"))
         return
     if message is None:
-        _say_purged(turn)
+        _say_purged(turn, order)
         return
     Order.objects.filter(pk=order.pk).update(**result_media.file_ids(message))
 
@@ -229,6 +230,10 @@ def _by_name_or_bytes(
     return upload()
 
 
-def _say_purged(turn: Turn) -> None:
+def _say_purged(turn: Turn, order: Order) -> None:
     turn.acknowledge()
-    turn.say(turn.texts("results.purged", count=settings.RESULT_RETENTION_DAYS))
+    erased_at = turn.user.erased_at
+    if erased_at is not None and order.created_at <= erased_at:
+        turn.say(turn.texts("results.erased"))
+    else:
+        turn.say(turn.texts("results.purged", count=settings.RESULT_RETENTION_DAYS))

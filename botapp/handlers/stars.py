@@ -100,7 +100,7 @@ def paid(turn: Turn) -> None:
         currency=charge.currency,
     )
     if payment is None:
-        turn.say(turn.texts("stars.quarantined"), menu.to_menu(turn))
+        turn.say(turn.texts("stars.quarantined") + menu.support(turn), menu.to_menu(turn))
 
 
 def refunded(turn: Turn) -> None:

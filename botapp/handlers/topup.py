@@ -12,7 +12,7 @@ from telegram import InlineKeyboardButton
 
 from botapp import keyboards
 from botapp.conversation import asking
-from botapp.handlers import drafting, menu
+from botapp.handlers import menu
 from botapp.handlers.profile import way_back
 from botapp.keyboards import button, link
 from botapp.patience import is_too_often
@@ -115,7 +115,7 @@ def email_typed(turn: Turn) -> None:
 
 
 def check(turn: Turn) -> None:
-    """Ask the shop whether the money has come, and say so."""
+    """Ask the shop whether the money has come; the bill of one that has goes away."""
     texts = turn.texts
     number = turn.argument if turn.argument.isdecimal() else ""
     payment = Payment.objects.filter(user=turn.user, pk=int(number)).first() if number else None
@@ -124,11 +124,8 @@ def check(turn: Turn) -> None:
         return
     payment, is_answered = ask_standing(payment)
     if payment.status == PaymentStatus.SUCCEEDED:
-        points = texts("menu.points", count=payment.points)
-        balance = texts("menu.points", count=turn.balance)
-        resume = drafting.resume_row(texts, turn.chat)
-        to_menu = button(texts("menu.to_menu"), "menu")
-        turn.show(texts("topup.paid", points=points, balance=balance), keyboards.rows(resume, [to_menu]))
+        turn.acknowledge(texts("topup.paid"))
+        menu.close(turn)  # the outbox tells what it brought, and tells it once
     elif payment.status == PaymentStatus.PENDING:
         turn.acknowledge(texts("topup.not_yet" if is_answered else "topup.no_answer"), alert=True)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from telegram import Bot
-from telegram.error import BadRequest
+from telegram.error import TelegramError
 
 from botapp.conversation.incoming_photos import Photo, most_bytes
 from jobs import pictures
@@ -18,6 +18,13 @@ from qwenedit.users.models import User
 DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte
 
 
+class PhotosUnavailable(DomainError):
+    """Telegram does not hand the photos out."""
+
+    code: ClassVar[str] = "photos_unavailable"
+    retryable: ClassVar[bool] = True
+
+
 class PhotoGone(DomainError):
     """The picture was deleted: its time had come, or its owner wished so."""
 
@@ -25,7 +32,7 @@ class PhotoGone(DomainError):
 
 
 def read_photo(photo: Photo, *, owner: User) -> bytes:
-    """Return a photo's bytes. Raises PhotoGone, ImageTooLarge or TelegramError."""
+    """Return a photo's bytes. Raises PhotoGone, PhotosUnavailable, ImageTooLarge or TelegramError."""
     if "image" not in photo:
         return bot_api.call(lambda bot: _download(bot, str(photo["file_id"])))
     image = stored(photo, owner=owner)
@@ -50,10 +57,12 @@ def stored(photo: Photo, *, owner: User) -> JobImage | None:
 async def _download(bot: Bot, file_id: str) -> bytes:
     try:
         file = await bot.get_file(file_id)
-    except BadRequest as error:
+        if (file.file_size or 0) > most_bytes():
+            raise ImageTooLarge(most_bytes())
+        return bytes(await file.download_as_bytearray(read_timeout=DOWNLOAD_TIMEOUT))
+    except TelegramError as error:
         if "too big" in error.message.lower():
             raise ImageTooLarge(most_bytes()) from error
+        if bot_api.is_final(error):  # asked again, it would answer the same: its owner should know soon
+            raise PhotosUnavailable(f"Telegram does not hand the photo out: {error.message}") from error
         raise
-    if (file.file_size or 0) > most_bytes():
-        raise ImageTooLarge(most_bytes())
-    return bytes(await file.download_as_bytearray(read_timeout=DOWNLOAD_TIMEOUT))

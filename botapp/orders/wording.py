@@ -28,6 +28,7 @@ from qwenedit.errors import DomainError
 SHOWN_WORDS = 200  # characters of somebody's own words
 BAR_LENGTH = 10
 STEP = 10  # seconds, or per cent: what changes less is not worth an edit
+QUICK_TRIES = 1  # to fetch the photos; whoever waits for more is told
 CHOSEN = " ✓"
 
 
@@ -69,8 +70,9 @@ def wish_of(texts: Texts, order: Order) -> SafeText:
 
 
 def accepted(texts: Texts, order: Order) -> Content:
-    """The first answer: the order is there, its photos are being fetched."""
-    return Content(texts("edit.accepted", wish=wish_of(texts, order)), _stop(texts, order))
+    """The first answer: the order is there, its photos are being fetched, perhaps not for the first time."""
+    key = "edit.accepted" if order.tries <= QUICK_TRIES else "edit.accepted_late"
+    return Content(texts(key, wish=wish_of(texts, order)), _stop(texts, order))
 
 
 def working(texts: Texts, order: Order, job: Job, place: Estimate | None) -> Content:

@@ -56,7 +56,6 @@ def send_bonus(delivery: Delivery) -> int:
     entry = LedgerEntry.objects.get(pk=_subject(delivery))
     if timezone.now() - entry.created_at > BONUS_IS_NEWS_FOR:
         raise Pointless("no news any more")
-    begin(delivery)
     return _say(delivery, user, "bonus", points=entry.amount)
 
 
@@ -101,8 +100,13 @@ def _say(
     first_row: Sequence[InlineKeyboardButton] = (),
     **values: str,
 ) -> int:
-    """Send a text about points, with the balance as it is now."""
+    """Send a text about points, with the balance as it is now.
+
+    Where it may have arrived before, the balance alone is told: nobody should think that they paid twice.
+    """
     texts = Texts(user.language)
+    name = "balance" if delivery.is_begun else name
+    begin(delivery)
     words = texts(
         f"news.{name}",
         points=texts("menu.points", count=points),

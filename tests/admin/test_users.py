@@ -1,13 +1,14 @@
 """Accounts in the admin: blocked, never deleted; rights are given by superusers alone."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from qwenedit.users.models import User
+from qwenedit.users.models import Referral, User
 from tests.factories import UserFactory
 
 LIST = "admin:users_user_changelist"
@@ -21,7 +22,9 @@ def form_of(client: Client, url: str) -> dict[str, Any]:
     """Return what a browser would send if the form of a page were saved as it is."""
     form = client.get(url).context["adminform"].form
     data = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
-    management = {"api_keys-TOTAL_FORMS": 0, "api_keys-INITIAL_FORMS": 0}
+    management = {
+        f"{name}-{count}_FORMS": 0 for name in ("api_keys", "invited") for count in ("TOTAL", "INITIAL")
+    }
     return {name: value for name, value in data.items() if value not in (None, False)} | management
 
 
@@ -128,3 +131,15 @@ def test_staff_can_not_take_over_the_account_of_other_staff(staff: Callable[...,
         )
         user.refresh_from_db()
         assert not user.is_blocked
+
+
+def test_a_page_shows_who_invited_whom_and_when_data_was_deleted(
+    boss: Client, alice: User, bob: User
+) -> None:
+    Referral.objects.create(inviter=alice, friend=bob)
+    User.objects.filter(pk=bob.pk).update(erased_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+
+    assert change(bob) in boss.get(change(alice)).text
+    shown = boss.get(change(bob)).text
+    assert change(alice) in shown
+    assert "Jan. 2, 2026, 3:04 a.m." in shown

@@ -167,3 +167,44 @@ def test_what_comes_while_an_album_is_answered_is_answered_after_it(talk: Talk) 
 
     updates.with_chat(talk.user_id, meanwhile)
     assert talk.text.startswith("What shall we do?")
+
+
+def video(talk: Talk, group: str, *, message_id: int = 5, caption: str = "") -> None:
+    """Let Telegram tell of a video that is a part of an album."""
+    content = {"file_id": "f", "file_unique_id": "u", "width": 9, "height": 9, "duration": 1}
+    message = {
+        "message_id": message_id,
+        "date": 1,
+        "from": {"id": talk.user_id, "is_bot": False, "first_name": "Alice"},
+        "chat": {"id": talk.user_id, "type": "private"},
+        "media_group_id": group,
+        "video": content,
+    }
+    message |= {"caption": caption} if caption else {}
+    talk.telegram.act("send_update", update={"message": message})
+    talk.answer()
+
+
+def test_a_video_among_photos_is_left_out_and_its_words_are_those_of_the_album(talk: Talk) -> None:
+    group = send(talk, 2)
+    video(talk, group, caption=WISH)
+    assert talk.telegram.said(talk.user_id) == []
+    collect(talk, group)
+
+    [said] = talk.telegram.words(talk.user_id)
+    assert said.startswith(f"✍️ {WISH}\n2 photos\n2 of 3 photos were taken")
+    assert Order.objects.get().prompt == WISH
+
+
+def test_an_album_of_videos_is_refused_in_one_answer(talk: Talk) -> None:
+    for number in range(3):
+        video(talk, "videos", message_id=5 + number)
+    collect(talk, "videos")
+
+    [said] = talk.telegram.words(talk.user_id)
+    assert said.startswith("I edit photos, not videos yet.")
+
+
+def test_a_command_to_edit_below_an_album_is_no_part_of_the_wish(talk: Talk) -> None:
+    collect(talk, send(talk, 2, caption=f"/edit {WISH}"))
+    assert Order.objects.get().prompt == WISH

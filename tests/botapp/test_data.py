@@ -190,3 +190,10 @@ def test_the_storage_that_fails_is_an_error_that_says_so(
     monkeypatch.setattr(default_storage, "delete", refuse)
     with pytest.raises(NotAllErased):
         erasure.erase(alice)
+
+
+def test_the_buttons_below_what_was_deleted_say_why_it_is_gone(done: Order, talk: Talk) -> None:
+    below = talk.last["message_id"]
+    delete(talk)
+    talk.tap(message_id=below, data=f"file:{done.pk}")
+    assert talk.text == "This picture was deleted with your data, as you wished. Please send the photo again."

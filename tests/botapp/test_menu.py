@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
+from django.core.checks import Tags, run_checks
 
 from botapp.models import Order
 from jobs.catalogue import read_catalogue
 from jobs.catalogue_sync import sync_catalogue
 from qwenedit.users.models import User
 from tests.botapp.editing import WISH, balance
+from tests.botapp.paying import buy, pay
 from tests.botapp.talking import Talk
-from tests.botapp.test_stars_chat import buy, pay
 from tests.botapp.workers import Workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,3 +63,25 @@ def test_a_blocked_person_is_told_whom_to_ask(talk: Talk, settings: Any, valkey:
     talk.do("message", text="hello")
     assert talk.text == "This account is blocked, so I can not answer.\n\nQuestions: @qwen_help"
     assert balance(talk) == 60
+
+
+def test_questions_about_payments_have_an_address(talk: Talk, settings: Any) -> None:
+    settings.SUPPORT_CONTACT = "@qwen_help"
+    talk.do("message", text="/paysupport")
+    assert "write to us: @qwen_help. Say when, how much, and your number" in talk.text
+
+
+def test_without_an_address_nobody_is_told_to_write(talk: Talk) -> None:
+    talk.do("message", text="/paysupport")
+    assert "write to us" not in talk.text
+    assert "once a day all payments are compared with the payment service" in talk.text
+
+
+def test_production_without_an_address_for_questions_is_warned_of(settings: Any) -> None:
+    def warned_of() -> bool:
+        found = run_checks(tags=[Tags.security], include_deployment_checks=True)
+        return "botapp.W001" in {message.id for message in found}
+
+    assert warned_of()
+    settings.SUPPORT_CONTACT = "@qwen_help"
+    assert not warned_of()

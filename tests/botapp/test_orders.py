@@ -148,6 +148,28 @@ class TestPlacing:
         assert "In the queue" in talk.text
         assert charges() == 30
 
+    def test_photos_that_are_late_are_said_to_be(self, talk: Talk, photo: str, workers: Workers) -> None:
+        order(talk, photo)
+        talk.telegram.fault(method="getFile", code=502, times=None)
+        workers.place()
+        assert "fetching the photo" in talk.text
+        workers.place()
+        assert "The photo has not come from Telegram yet, asking again" in talk.text
+
+    @pytest.mark.parametrize(("method", "code"), [("getFile", 400), ("download", 404), ("download", 403)])
+    def test_photos_that_telegram_has_no_more_are_refused_at_once(
+        self, talk: Talk, photo: str, workers: Workers, method: str, code: int
+    ) -> None:
+        made = order(talk, photo)
+        talk.telegram.fault(method=method, code=code)
+        workers.place()
+
+        made.refresh_from_db()
+        assert made.status == OrderStatus.REFUSED
+        assert "Telegram does not hand the photo out." in talk.text
+        assert talk.labels == ["🔁 Try again", "☰ Menu"]
+        assert charges() == 0
+
     def test_a_file_that_is_no_picture_is_refused_without_a_charge(
         self, talk: Talk, workers: Workers
     ) -> None:

@@ -208,10 +208,11 @@ def test_nothing_is_tried_for_ever(
     assert "Internal Server Error" in delivery.failure
 
 
-def test_money_is_told_again_where_nobody_knows_whether_it_arrived(
-    telegram: Telegram, alice_chat: Chat, owe_news: Owe
+@pytest.mark.parametrize("arrived", [True, False])
+def test_money_that_may_have_been_told_is_not_told_again_but_the_balance_is(
+    arrived: bool, telegram: Telegram, alice_chat: Chat, owe_news: Owe
 ) -> None:
-    telegram.fault(method="sendMessage", drop=True)
+    telegram.fault(method="sendMessage", drop=True, processed=arrived)
     delivery = owe_news(alice_chat)
 
     sending.send_due()
@@ -219,7 +220,9 @@ def test_money_is_told_again_where_nobody_knows_whether_it_arrived(
     sending.send_due()
 
     assert now_of(delivery).status == "sent"
-    assert len(telegram.said(alice_chat.pk)) == 1
+    said = telegram.words(alice_chat.pk)
+    assert said[-1] == "💰 You have 1060 points now: every payment, refund and bonus is counted."
+    assert ["Your payment arrived" in words for words in said[:-1]] == [True] * arrived
 
 
 def test_a_notice_is_not_sent_twice_where_nobody_knows_whether_it_arrived(

@@ -70,7 +70,7 @@ def test_the_whole_way_in_russian(
     workers.send()
 
     assert "Цена: 30 баллов. На балансе 60 баллов, останется 30." in asked
-    assert "В очереди: место 1, осталось около 20 секунд." in queued
+    assert "В очереди: место 1. До результата около 20 секунд." in queued
     assert talk.last["caption"].endswith("Списано: 30 баллов. Баланс: 30 баллов.")
 
 
@@ -281,3 +281,38 @@ def test_photos_join_the_words_that_are_asked_for(talk: Talk, photo: str, worker
     assert "That makes 3 photos." in counted
     assert "3 of 4 photos were taken, the first ones." in counted
     assert Job.objects.get().images.count() == 3
+
+
+class TestTheCommandToEdit:
+    """Words that come with it are the wish."""
+
+    @pytest.mark.parametrize("command", ["/edit", "/EDIT@qwenedit_sandbox_bot"])
+    def test_below_a_photo(self, talk: Talk, photo: str, command: str) -> None:
+        talk.do("photo", data=photo, caption=f"{command} {WISH}")
+        assert Order.objects.get().prompt == WISH
+
+    def test_alone_below_a_photo(self, talk: Talk, photo: str) -> None:
+        talk.do("photo", data=photo, caption="/edit")
+        assert talk.text.startswith("Got your photo.")
+
+    @pytest.mark.parametrize("between", [" ", "\n"])
+    def test_after_a_photo(self, talk: Talk, photo: str, between: str) -> None:
+        talk.do("photo", data=photo)
+        talk.do("message", text=f"/edit{between}{WISH}")
+        assert f"✍️ {WISH}" in talk.text
+        talk.tap("✅ Edit")
+        assert Order.objects.get().prompt == WISH
+
+    def test_before_a_photo(self, talk: Talk, photo: str) -> None:
+        talk.do("message", text=f"/edit {WISH}")
+        assert "Now send the photo." in talk.text
+        talk.do("photo", data=photo)
+        talk.tap("✅ Edit")
+        assert Order.objects.get().prompt == WISH
+
+    def test_with_words_that_are_no_wish(self, talk: Talk, photo: str) -> None:
+        talk.do("photo", data=photo)
+        talk.do("message", text="/edit it")
+        assert "at least 5 characters" in talk.text
+        talk.do("message", text=WISH)
+        assert f"✍️ {WISH}" in talk.text

@@ -1,42 +1,25 @@
 """Stars in the chat, as a person pays them: the invoice, the yes or no, the points, the refund."""
 
-from concurrent.futures import ThreadPoolExecutor
+import time
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
 import payments.audit
+from botapp import updates
 from botapp.models import Delivery
 from payments.models import Discrepancy, Payment, PaymentStatus, Refund
 from payments.services import LIFETIME
 from qwenedit.users.models import User
 from tests.botapp.editing import balance
+from tests.botapp.paying import buy, pay, successful
 from tests.botapp.talking import Talk
 from tests.botapp.workers import Workers
 from tests.telegram import Telegram
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
-
-
-def buy(talk: Talk, rubles: int = 100) -> Payment:
-    """Ask for an invoice over so many rubles."""
-    talk.do("message", text="/topup")
-    talk.tap("✏️ Another sum")
-    talk.do("message", text=str(rubles))
-    talk.tap(next(label for label in talk.labels if label.startswith("⭐")))
-    return Payment.objects.latest("pk")
-
-
-def pay(talk: Talk, **invoice: Any) -> dict[str, Any]:
-    """Pay the newest invoice, while the bot answers."""
-    with ThreadPoolExecutor(1) as pool:
-        paying = pool.submit(talk.telegram.act, "pay", user_id=talk.user_id, **invoice)
-        while not paying.done():
-            talk.answer()
-    talk.answer()
-    return paying.result()
 
 
 def test_from_the_invoice_to_the_points(talk: Talk, workers: Workers) -> None:
@@ -92,7 +75,7 @@ class TestBeforeItIsPaid:
         payment = buy(talk)
         User.objects.filter(telegram_id=talk.user_id).update(language="en")
         Payment.objects.filter(pk=payment.pk).update(user=bob_chat.user)
-        assert "somebody else's" in pay(talk)["error"]
+        assert "made out to somebody else" in pay(talk)["error"]
 
     def test_an_invoice_that_is_paid_already(self, talk: Talk) -> None:
         buy(talk)
@@ -101,13 +84,31 @@ class TestBeforeItIsPaid:
         assert "paid already" in pay(talk, message_id=message_id)["error"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_payment_that_telegram_is_slow_to_take_the_answer_for_holds_nobody_up(talk: Talk) -> None:
+    payment = buy(talk)
+    talk.telegram.fault(method="answerPreCheckoutQuery", delay=3)
+    person = {"id": talk.user_id, "is_bot": False, "first_name": "Alice"}
+    query = {"id": "1", "from": person, "currency": "XTR", "total_amount": payment.amount}
+    began_at = time.monotonic()
+
+    updates.keep({"update_id": 7, "pre_checkout_query": query | {"invoice_payload": str(payment.key)}})
+
+    assert time.monotonic() - began_at < 2
+    wait_until(lambda: talk.telegram.calls("answerPreCheckoutQuery"))
+
+
 class TestWhatDoesNotMatch:
     """The money is never lost."""
 
-    def test_a_sum_that_differs_is_for_a_person_and_the_payer_is_told(self, talk: Talk) -> None:
+    def test_a_sum_that_differs_is_for_a_person_and_the_payer_is_told(
+        self, talk: Talk, settings: Any
+    ) -> None:
+        settings.SUPPORT_CONTACT = "@qwen_help"
         payment = buy(talk)
         paid = successful(talk, payment, total_amount=66)
         assert "something about it does not match" in talk.text
+        assert talk.text.endswith("Questions: @qwen_help")
         assert Discrepancy.objects.get().gateway_id == paid
         assert balance(talk) == 60
 
@@ -124,29 +125,6 @@ class TestWhatDoesNotMatch:
         talk.do("message", text="/menu")
         successful(talk, payment)
         assert balance(talk) == 1060
-
-
-def successful(talk: Talk, payment: Payment, **other: Any) -> str:
-    """Let Telegram tell of a charge for an invoice; return the charge's id."""
-    user = User.objects.get(telegram_id=talk.user_id)
-    charge = {
-        "currency": "XTR",
-        "total_amount": payment.amount,
-        "invoice_payload": str(payment.key),
-        "telegram_payment_charge_id": "stx-1",
-        "provider_payment_charge_id": "1_1",
-    } | other
-    person = {"id": user.telegram_id, "is_bot": False, "first_name": "Alice"}
-    message = {
-        "message_id": 990_000,
-        "date": int(timezone.now().timestamp()),
-        "chat": {"id": user.telegram_id, "type": "private"},
-        "from": person,
-        "successful_payment": charge,
-    }
-    talk.telegram.act("send_update", update={"update_id": 2_000_000_000, "message": message})
-    talk.answer()
-    return "stx-1"
 
 
 def test_a_refund_made_elsewhere_takes_the_points_and_is_told_once(talk: Talk, workers: Workers) -> None:

@@ -16,6 +16,7 @@ from qwenedit.users.models import User
 from tests.botapp.editing import balance
 from tests.botapp.incoming import press
 from tests.botapp.talking import Talk
+from tests.botapp.workers import Workers
 from tests.servers import YooKassaServer
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +53,7 @@ def again_later(talk: Talk) -> None:
     updates.sweep(now)
 
 
-def test_from_the_packages_to_the_points(talk: Talk, yookassa: YooKassaServer) -> None:
+def test_from_the_packages_to_the_points(talk: Talk, yookassa: YooKassaServer, workers: Workers) -> None:
     talk.do("message", text="/topup")
     assert "You have 60 points" in talk.text
     assert talk.labels[:4] == [
@@ -75,8 +76,10 @@ def test_from_the_packages_to_the_points(talk: Talk, yookassa: YooKassaServer) -
 
     payment = pay(talk, yookassa)
     talk.tap("🔄 Check the payment")
-    assert talk.text.startswith("✅ Paid: +5250 points. You have 5310 points now.")
-    assert "url" not in str(talk.last["buttons"])
+    assert talk.toasts[-1] == "✅ Paid: the points are on your balance."
+    workers.send()
+    news = [words for words in talk.telegram.words(talk.user_id) if "points" in words]
+    assert news == ["✅ Your payment arrived: +5250 points. You have 5310 points now."]
     payment.refresh_from_db()
     assert (payment.status, payment.points, balance(talk)) == (PaymentStatus.SUCCEEDED, 5250, 5310)
 

@@ -61,46 +61,11 @@ def test_what_was_being_asked_for_is_still_asked_for(talk: Talk) -> None:
     assert (chat.step, chat.draft) == ("promo", {"a": 1})
 
 
-def video(number: int, album: str | None = "album") -> dict[str, Any]:
-    return {"video": FILE | {"width": 9, "height": 9, "duration": 1}, "media_group_id": album} | {
-        "message_id": 50 + number
-    }
-
-
 def send(talk: Talk, content: dict[str, Any]) -> None:
     person = USER | {"id": talk.user_id}
     message = {"message_id": 50, "date": 1, "from": person, "chat": {"id": talk.user_id, "type": "private"}}
     talk.telegram.act("send_update", update={"message": message | content})
     talk.answer()
-
-
-def test_an_album_of_videos_is_answered_once(talk: Talk) -> None:
-    for number in range(4):
-        send(talk, video(number))
-    assert len(talk.telegram.words(talk.user_id)) == 1
-    send(talk, video(9, album="another"))
-    assert len(talk.telegram.words(talk.user_id)) == 2
-
-
-def test_an_album_is_answered_although_the_first_try_failed(talk: Talk) -> None:
-    talk.telegram.fault(method="sendMessage", code=500)
-    send(talk, video(0))
-    assert talk.telegram.words(talk.user_id) == []
-    IncomingUpdate.objects.update(next_try_at="2020-01-01T00:00Z")
-    send(talk, video(1))
-    assert len(talk.telegram.words(talk.user_id)) == 1
-
-
-def test_without_its_cache_it_still_answers(talk: Talk, settings: Any) -> None:
-    settings.RATE_LIMIT_ENABLED = False
-    settings.CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": "redis://127.0.0.1:1",
-        }
-    }
-    send(talk, video(0))
-    assert "not videos yet" in talk.text
 
 
 WORDS: dict[str, Any] = {

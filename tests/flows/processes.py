@@ -43,13 +43,19 @@ class ServiceProcess:
     def _command(self) -> list[str]:
         if self.role == "bot":
             return [sys.executable, "manage.py", "runbot"]
-        return [sys.executable, "-m", "celery", "-A", "celery_worker", self.role, "--loglevel=info"]
+        options = ["--without-mingle", "--without-gossip"] if self.role == "worker" else []  # as in Procfile
+        return [sys.executable, "-m", "celery", "-A", "celery_worker", self.role, "--loglevel=info", *options]
 
     @property
     def output(self) -> str:
         """Everything the process has printed so far."""
         # pread leaves the file's position to the process that writes.
         return os.pread(self._output.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process still lives."""
+        return not self._ended()
 
     def kill(self) -> None:
         """End it as the out-of-memory killer would."""

@@ -2,7 +2,9 @@
 
 import io
 import json
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ from django.core.management import call_command
 from PIL import Image
 from rest_framework.test import APIClient
 
+from botapp.wakeups import wake_outbox
 from jobs.models import Attempt, Job
 from jobs.states import JobStatus
 from payments.models import LedgerEntry
+from qwenedit import embedded
 from tests.flows.processes import ServiceProcess
 from tests.servers import SandboxServer
 from tests.waiting import wait_until
@@ -172,6 +176,35 @@ def test_an_emptied_broker_loses_no_job(
     wait_until(lambda: finished(job["id"]), timeout=PROMISE)
 
     assert_done_once(api, job["id"])
+
+
+def test_a_worker_outlives_a_broker_that_is_killed_again_and_again_in_the_middle_of_an_edit(
+    api: APIClient,
+    sample_photo: bytes,
+    worker: ServiceProcess,
+    beat: ServiceProcess,
+    comfyui: SandboxServer,
+    valkey: redis.Redis,
+) -> None:
+    job = submit(api, sample_photo)
+    wait_until(executing)
+
+    for kills in range(1, 4):
+        wake_outbox(in_seconds=60)  # the worker holds this message when the broker dies
+        wait_for(worker, lambda: not valkey.llen("qwenedit:interactive"))
+        os.kill(valkey.info("server")["process_id"], signal.SIGKILL)
+        wait_for(worker, lambda kills=kills: worker.output.count("Cannot connect to") >= kills)
+        embedded.ensure()
+        wait_for(worker, lambda kills=kills: worker.output.count("Connected to") > kills)
+    wait_for(worker, lambda: finished(job["id"]))
+
+    assert_done_once(api, job["id"])
+
+
+def wait_for(process: ServiceProcess, condition: Callable[[], object]) -> None:
+    """Wait until something is true, while a process lives."""
+    wait_until(lambda: not process.is_running or condition(), timeout=PROMISE)
+    assert process.is_running, process.output
 
 
 @pytest.mark.postgres

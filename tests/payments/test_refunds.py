@@ -272,3 +272,20 @@ def test_a_refund_of_a_payment_nobody_knows_is_quarantined(yookassa: YooKassaSer
     note_remote_refund(remote)
 
     assert Discrepancy.objects.get().kind == Discrepancy.Kind.UNKNOWN_REFUND
+
+
+def test_a_refund_that_can_be_placed_after_all_is_no_longer_for_a_person(
+    yookassa: YooKassaServer, paid: Payment
+) -> None:
+    made = yookassa.do("refund", payment_id=paid.gateway_id, amount="40.00")
+    remote = gateway_for("yookassa").fetch_refund(made["id"])
+    Payment.objects.update(gateway_id="another")
+    note_remote_refund(remote)
+    assert Discrepancy.objects.get().resolved_at is None
+
+    Payment.objects.update(gateway_id=paid.gateway_id)
+    note_remote_refund(remote)
+
+    discrepancy = Discrepancy.objects.get()
+    assert discrepancy.resolved_at is not None
+    assert discrepancy.resolution == f"It is refund {Refund.objects.get().pk} by now."

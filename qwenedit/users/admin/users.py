@@ -30,9 +30,15 @@ from qwenedit.admin import (
     matching_number,
 )
 from qwenedit.users.admin.keys import key_state
-from qwenedit.users.models import ApiKey, User
+from qwenedit.users.models import ApiKey, Referral, User
 
 ONLY_SUPERUSERS_CHANGE = ["is_staff", "is_superuser", "groups", "user_permissions"]
+
+
+def account_link(user_id: int) -> SafeString:
+    """Return the number of an account, as a link to its page."""
+    url = reverse("admin:users_user_change", args=[user_id])
+    return format_html('<a class="qe-link" href="{}">{}</a>', url, user_id)
 
 
 class ApiKeyInline(ReadOnlyMixin, TabularInline):
@@ -60,6 +66,23 @@ class ApiKeyInline(ReadOnlyMixin, TabularInline):
         return key_state(key)
 
 
+class ReferralInline(ReadOnlyMixin, TabularInline):
+    """Whom a user has invited, the newest first."""
+
+    model = Referral
+    fk_name = "inviter"
+    extra = 0
+    per_page = 20
+    ordering = ["-created_at"]
+    fields = readonly_fields = ("shown_friend", "created_at", "rewarded_at")
+    verbose_name_plural = _("invited friends")
+
+    @display(description=_("friend"))
+    def shown_friend(self, referral: Referral) -> SafeString:
+        """The friend, as a link to their account."""
+        return account_link(referral.friend_id)
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):
     """Accounts. One is blocked, never deleted: its ledger stays."""
@@ -82,15 +105,18 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     sortable_by = ["username", "points"]
     search_fields = ["username", "first_name", "last_name", "email"]
     search_help_text = _("Name, e-mail address, id or Telegram id")
-    readonly_fields = ["points", "last_login", "date_joined"]
-    inlines = [ApiKeyInline]
+    readonly_fields = ["points", "invited_by", "last_login", "date_joined", "erased_at"]
+    inlines = [ApiKeyInline, ReferralInline]
     actions = ["block", "unblock"]
     actions_detail = ["new_key", "jobs_of"]
     fieldsets = [
         (None, {"fields": ["username", "password", "points", "is_blocked"]}),
-        (_("Person"), {"fields": ["first_name", "last_name", "email", "telegram_id", "language"]}),
+        (
+            _("Person"),
+            {"fields": ["first_name", "last_name", "email", "telegram_id", "language", "invited_by"]},
+        ),
         (_("Access to this admin"), {"fields": ["is_active", *ONLY_SUPERUSERS_CHANGE]}),
-        (_("Dates"), {"fields": ["last_login", "date_joined"]}),
+        (_("Dates"), {"fields": ["last_login", "date_joined", "erased_at"]}),
     ]
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -138,6 +164,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         """The balance, as a link to the entries that make it."""
         url = reverse("admin:payments_ledgerentry_changelist", query={"user__id__exact": user.pk})
         return format_html('<a class="qe-link" href="{}">{}</a>', url, user.balance or 0)
+
+    @display(description=_("invited by"))
+    def invited_by(self, user: User) -> SafeString | None:
+        """Who brought the user, as a link to their account."""
+        referral = Referral.objects.filter(friend=user).first()
+        return account_link(referral.inviter_id) if referral else None
 
     @display(description=_("state"))
     def state(self, user: User) -> SafeString:

@@ -1,0 +1,34 @@
+"""Telling workers that there may be work. Only a hint: rows say what it is, and sweeps find what is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import current_app
+from django.dispatch import receiver
+from django_structlog.celery.signals import modify_context_before_task_publish
+from kombu.exceptions import LimitExceeded, OperationalError
+from kombu.pools import producers
+
+logger = structlog.get_logger(__name__)
+
+# The caller is often somebody's request: it waits neither for a silent broker nor for one to come back.
+IMPATIENCE = {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0}
+
+
+def publish(task: str, *, countdown: float | None = None, **arguments: Any) -> None:
+    """Publish one wake-up. A broker that is down costs the work seconds, and the caller two at most."""
+    try:
+        connection = current_app.connection_for_write(transport_options=IMPATIENCE)
+        with producers[connection].acquire(block=True, timeout=2) as producer:
+            current_app.send_task(task, kwargs=arguments, countdown=countdown, producer=producer, retry=False)
+    except (LimitExceeded, OperationalError, OSError) as error:
+        logger.warning("wake-up not published, a sweep will find the work", task=task, reason=str(error))
+
+
+@receiver(modify_context_before_task_publish)
+def _travel_light(context: dict[str, Any], **_signal: Any) -> None:
+    """Let the request id alone go along into the log lines of a task: its work may be somebody else's."""
+    for name in context.keys() - {"request_id"}:
+        del context[name]
