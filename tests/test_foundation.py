@@ -16,6 +16,7 @@ import redis
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connection
+from django.test import override_settings
 
 from payments import triggers
 from payments.models import LedgerEntry
@@ -107,6 +108,14 @@ def test_sqlite_runs_with_the_options_of_production(db: None) -> None:
         assert cursor.fetchone() == ("wal",)
     assert connection.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     assert Path(str(connection.settings_dict["NAME"])).is_file()
+
+
+@pytest.mark.usefixtures("db")
+@override_settings(DEBUG=True)
+def test_statements_are_not_remembered_on_ones_own_machine() -> None:
+    connection.queries_log.clear()
+    User.objects.count()
+    assert connection.queries == []
 
 
 @pytest.mark.postgres

@@ -53,7 +53,7 @@ def test_the_message_follows_the_edit_through_queue_and_work(
     run(waiting, 42)
     workers.refresh()
 
-    assert "🕐 In the queue: place 2, about 40 seconds to go." in second
+    assert "🕐 In the queue: place 2. About 40 seconds until the result." in second
     assert "🎨 At work: ▓▓▓▓░░░░░░ 40 %" in talk.text
     assert talk.text.endswith("Charged: 30 points. Balance: 30 points.")
     assert talk.labels == ["✖ Cancel"]
