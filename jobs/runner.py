@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
@@ -16,10 +18,33 @@ from jobs.models import Attempt, StaleState
 from jobs.scheduler import Claim, Idle
 from jobs.services import close_attempt, settle_failure, settle_success
 from jobs.states import AttemptStatus, JobStatus
+from jobs.wakeups import wake_queue
 
 logger = structlog.get_logger(__name__)
 
 POINTS_ARE_BACK = "Your points are back."
+
+
+# A worker always has threads left for what is not an attempt: deliveries, and sweeps.
+THREADS_FOR_OTHERS = 2
+
+_places = threading.BoundedSemaphore(max(1, settings.WORKER_THREADS - THREADS_FOR_OTHERS))
+
+
+def run_all() -> Idle:
+    """Run one job after another until there is nothing to claim, and return why.
+
+    Whoever finishes a job claims the next one itself: a busy queue needs no messages. Others are woken only
+    where a claim leaves room for them.
+    """
+    if not _places.acquire(blocking=False):
+        return Idle.WORKER_FULL
+    try:
+        while isinstance(outcome := run_next(), Claim):
+            pass
+    finally:
+        _places.release()
+    return outcome
 
 
 def run_next() -> Claim | Idle:
@@ -28,6 +53,8 @@ def run_next() -> Claim | Idle:
         return Idle.NOTHING_DUE
     claim = scheduler.claim_next()
     if isinstance(claim, Claim):
+        if claim.more:
+            wake_queue()
         with structlog.contextvars.bound_contextvars(
             request_id=claim.job.request_id or None, job_id=claim.job.pk, user_id=claim.job.user_id
         ):

@@ -13,12 +13,12 @@ from enum import Enum, auto
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Max
+from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from jobs import nodes
-from jobs.models import Attempt, Job, Node, Served, StaleState
+from jobs.models import Attempt, Job, JobQuerySet, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
 
@@ -33,16 +33,21 @@ class Idle(Enum):
     NOTHING_DUE = auto()
     NODES_FULL = auto()
     NO_HEALTHY_NODE = auto()
+    WORKER_FULL = auto()
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that is ours to run until the lease runs out. `adopted`: an earlier runner began the attempt."""
+    """A job that is ours to run until the lease runs out.
+
+    `adopted`: an earlier runner began the attempt. `more`: there may be something for another runner, too.
+    """
 
     job: Job
     attempt: Attempt
     lease: Lease
     adopted: bool
+    more: bool = True
 
 
 def claim_next() -> Claim | Idle:
@@ -55,7 +60,10 @@ def claim_next() -> Claim | Idle:
         return Idle.NOTHING_DUE
     gate_is_open = False
     for node in Node.objects.in_service().with_load():
-        if not nodes.is_healthy(node):
+        is_full = node.in_flight >= settings.COMFYUI_NODE_DEPTH
+        if is_full and node.is_healthy is not False:
+            gate_is_open = True
+        if is_full or not nodes.is_healthy(node):
             continue
         if not gate_is_open:
             open_gate()
@@ -130,35 +138,42 @@ def _adopt(now: datetime) -> Claim | None:
 
 
 def _claim_for(node: Node) -> Claim | None:
-    now = timezone.now()
     with transaction.atomic():
         # Locking every node makes claims one after another: the caps below are exact, not nearly so.
         list(Node.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
-        if node.attempts.filter(status=AttemptStatus.ACTIVE).count() >= settings.COMFYUI_NODE_DEPTH:
+        in_flight = node.attempts.filter(status=AttemptStatus.ACTIVE).count()
+        if in_flight >= settings.COMFYUI_NODE_DEPTH:
             return None
-        at_cap = (
-            Job.objects.filter(status=JobStatus.RUNNING)
-            .values("user")
-            .annotate(running=Count("pk"))
-            .filter(running__gte=settings.MAX_RUNNING_JOBS_PER_USER)
-            .values("user")
-        )
-        job = Job.objects.due(now).exclude(user__in=at_cap).in_order().first()
-        if job is None:
+        now = timezone.now()
+        best = list(_due_below_cap(now)[:2])
+        if not best:
             return None
+        job = best[0]
         lease = Lease(job.pk, uuid.uuid4())
         try:
             Job.objects.filter(pk=job.pk, status=JobStatus.QUEUED).advance(
                 JobStatus.RUNNING,
                 lease_token=lease.token,
                 lease_until=now + settings.JOB_LEASE,
-                started_at=Coalesce(F("started_at"), now),
+                started_at=job.started_at or now,
                 next_attempt_at=None,
                 waiting_for_gpu=False,
             )
         except StaleState:  # cancelled between the two statements
             return None
-        number = (job.attempts.aggregate(last=Max("number"))["last"] or 0) + 1
-        attempt = Attempt.objects.create(job=job, node=node, number=number, created_at=now)
-        Served.objects.update_or_create(user_id=job.user_id, defaults={"at": now})
-    return Claim(job, attempt, lease, adopted=False)
+        attempt = Attempt.objects.create(job=job, node=node, number=job.attempts_made + 1, created_at=now)
+    return Claim(job, attempt, lease, adopted=False, more=len(best) > 1)
+
+
+def _due_below_cap(now: datetime) -> JobQuerySet:
+    """Return due jobs in order, without those of users who have as many at work as one user may."""
+    at_cap = (
+        Job.objects.filter(status=JobStatus.RUNNING)
+        .values("user")
+        .annotate(running=Count("pk"))
+        .filter(running__gte=settings.MAX_RUNNING_JOBS_PER_USER)
+        .values("user")
+    )
+    last = Attempt.objects.filter(job=OuterRef("pk")).order_by("-number").values("number")[:1]
+    due = Job.objects.due(now).exclude(user__in=at_cap).in_order()
+    return due.annotate(attempts_made=Coalesce(Subquery(last), 0))

@@ -15,10 +15,12 @@ from typing import BinaryIO
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from jobs import pictures
 from jobs.estimates import estimate
+from jobs.fairness import next_turn
 from jobs.models import Attempt, Job, JobImage, JobQuerySet, StaleState
 from jobs.policy import check_prompt
 from jobs.signals import job_finished
@@ -103,7 +105,9 @@ def submit_job(
                 pictures.delete_files(names)
                 return earlier
         limit = settings.MAX_ACTIVE_JOBS_PER_USER
-        if Job.objects.unfinished().filter(user=user).count() >= limit:
+        own = Job.objects.unfinished().filter(user=user)
+        known = own.aggregate(count=Count("pk"), last_turn=Max("turn", filter=Q(priority=priority)))
+        if known["count"] >= limit:
             raise TooManyJobs(f"You have {limit} unfinished edits. Wait for one to finish.", limit=limit)
         job = Job.objects.create(
             user=user,
@@ -113,6 +117,7 @@ def submit_job(
             seed=secrets.randbits(SEED_BITS) if wish.seed is None else wish.seed,
             price=wish.price,
             priority=priority,
+            turn=next_turn(priority=priority, own_last=known["last_turn"]),
             created_at=now,
             request_id=request_id,
             webhook_url=webhook_url,
