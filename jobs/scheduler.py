@@ -6,6 +6,7 @@ A claim is a lease: the runner that holds it renews it, and a lease that runs ou
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -13,14 +14,15 @@ from enum import Enum, auto
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from jobs import nodes
-from jobs.models import Attempt, Job, JobQuerySet, Node, StaleState
+from jobs.models import Attempt, Job, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
+from qwenedit.lib.compiled import Compiled
 
 logger = structlog.get_logger(__name__)
 
@@ -56,19 +58,20 @@ def claim_next() -> Claim | Idle:
     adopted = _adopt(now)
     if adopted is not None:
         return adopted
-    if not Job.objects.due(now).exists():
+    if not _first_due(now):
         return Idle.NOTHING_DUE
+    in_service = _in_service()
     gate_is_open = False
-    for node in Node.objects.in_service().with_load():
-        is_full = node.in_flight >= settings.COMFYUI_NODE_DEPTH
-        if is_full and node.is_healthy is not False:
-            gate_is_open = True
-        if is_full or not nodes.is_healthy(node):
+    for node in in_service:
+        if node.in_flight >= settings.COMFYUI_NODE_DEPTH:
+            gate_is_open = gate_is_open or node.is_healthy is not False
+            continue
+        if not nodes.is_healthy(node):
             continue
         if not gate_is_open:
             open_gate()
             gate_is_open = True
-        claim = _claim_for(node)
+        claim = _claim_for(node, room=_room(in_service))
         if claim is not None:
             return claim
     if gate_is_open:
@@ -105,13 +108,12 @@ def report_closed_gate() -> None:
 
 def open_gate() -> None:
     """Take the mark off jobs that no longer wait for a GPU."""
-    waiting = Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True)
-    if waiting.exists():  # a read, so that the usual case takes no write lock
-        waiting.update(waiting_for_gpu=False)
+    if _first_waiting():  # a read, so that the usual case takes no write lock
+        Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).update(waiting_for_gpu=False)
 
 
 def _adopt(now: datetime) -> Claim | None:
-    for job in Job.objects.abandoned(now).order_by("lease_until")[:5]:
+    for job in _abandoned(now):
         lease = Lease(job.pk, uuid.uuid4())
         # Conditional on the dead runner's token: of two adopters, one finds it gone.
         abandoned = Job.objects.filter(pk=job.pk, lease_token=job.lease_token, lease_until__lte=now)
@@ -137,15 +139,14 @@ def _adopt(now: datetime) -> Claim | None:
     return None
 
 
-def _claim_for(node: Node) -> Claim | None:
+def _claim_for(node: Node, *, room: int) -> Claim | None:
     with transaction.atomic():
         # Locking every node makes claims one after another: the caps below are exact, not nearly so.
-        list(Node.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
-        in_flight = node.attempts.filter(status=AttemptStatus.ACTIVE).count()
-        if in_flight >= settings.COMFYUI_NODE_DEPTH:
+        _lock_nodes()
+        if len(_at_work(node.pk)) >= settings.COMFYUI_NODE_DEPTH:
             return None
         now = timezone.now()
-        best = list(_due_below_cap(now)[:2])
+        best = _best_due(now, settings.MAX_RUNNING_JOBS_PER_USER)
         if not best:
             return None
         job = best[0]
@@ -162,18 +163,37 @@ def _claim_for(node: Node) -> Claim | None:
         except StaleState:  # cancelled between the two statements
             return None
         attempt = Attempt.objects.create(job=job, node=node, number=job.attempts_made + 1, created_at=now)
-    return Claim(job, attempt, lease, adopted=False, more=len(best) > 1)
+    return Claim(job, attempt, lease, adopted=False, more=len(best) > 1 and room > 1)
 
 
-def _due_below_cap(now: datetime) -> JobQuerySet:
-    """Return due jobs in order, without those of users who have as many at work as one user may."""
+def _room(in_service: Sequence[Node]) -> int:
+    """Return how many attempts more the nodes could take that answer as far as is known."""
+    depth = settings.COMFYUI_NODE_DEPTH
+    return sum(max(0, depth - node.in_flight) for node in in_service if node.is_healthy is not False)
+
+
+def _build_best_due(now: datetime, cap: int) -> QuerySet[Job]:
+    """Return the next two due jobs, passing over users who have `cap` of them at work."""
     at_cap = (
         Job.objects.filter(status=JobStatus.RUNNING)
         .values("user")
         .annotate(running=Count("pk"))
-        .filter(running__gte=settings.MAX_RUNNING_JOBS_PER_USER)
+        .filter(running__gte=cap)
         .values("user")
     )
     last = Attempt.objects.filter(job=OuterRef("pk")).order_by("-number").values("number")[:1]
     due = Job.objects.due(now).exclude(user__in=at_cap).in_order()
-    return due.annotate(attempts_made=Coalesce(Subquery(last), 0))
+    return due.annotate(attempts_made=Coalesce(Subquery(last), 0))[:2]
+
+
+_best_due = Compiled(_build_best_due)
+_first_due = Compiled(lambda now: Job.objects.due(now).in_order().only("pk")[:1])
+_first_waiting = Compiled(
+    lambda: Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).order_by("id").only("pk")[:1]
+)
+_abandoned = Compiled(lambda now: Job.objects.abandoned(now).order_by("lease_until")[:5])
+_in_service = Compiled(lambda: Node.objects.in_service().with_load())
+_lock_nodes = Compiled(lambda: Node.objects.select_for_update().order_by("pk").only("pk"))
+_at_work = Compiled(
+    lambda node: Attempt.objects.filter(node=node, status=AttemptStatus.ACTIVE).order_by().only("pk")
+)
