@@ -177,6 +177,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Order as the scheduler serves: priority, then the user's turn, then age."""
         return self.order_by("-priority", "turn", "id")
 
+    def with_attempts_made(self) -> JobQuerySet:
+        """Annotate `attempts_made`, the number of the last attempt, or 0."""
+        last = Attempt.objects.filter(job=models.OuterRef("pk")).order_by("-number").values("number")[:1]
+        return self.annotate(attempts_made=Coalesce(models.Subquery(last), 0))
+
     def advance(self, target: JobStatus, **fields: object) -> None:
         """Move the one job that this query names to `target`, by one conditional UPDATE.
 

@@ -21,7 +21,7 @@ RUNNER_NOTICES = timedelta(seconds=10)
 
 
 def sweep() -> bool:
-    """Wake a worker for what is due or abandoned, and end attempts whose jobs ended; return whether it woke."""
+    """Wake a worker for what is due or abandoned, end attempts whose jobs ended; return whether it woke."""
     now = timezone.now()
     lift_aged(now)
     waits = Job.objects.due(now).exists() or Job.objects.abandoned(now).exists()

@@ -14,8 +14,7 @@ from enum import Enum, auto
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from jobs import nodes
@@ -181,9 +180,7 @@ def _build_best_due(now: datetime, cap: int) -> QuerySet[Job]:
         .filter(running__gte=cap)
         .values("user")
     )
-    last = Attempt.objects.filter(job=OuterRef("pk")).order_by("-number").values("number")[:1]
-    due = Job.objects.due(now).exclude(user__in=at_cap).in_order()
-    return due.annotate(attempts_made=Coalesce(Subquery(last), 0))[:2]
+    return Job.objects.due(now).exclude(user__in=at_cap).in_order().with_attempts_made()[:2]
 
 
 _best_due = Compiled(_build_best_due)

@@ -84,8 +84,11 @@ class ComfyClient:
             "POST",
             "/upload/image",
             is_upload=True,
-            files={"image": (name, data, "application/octet-stream")},
-            data={"type": "input", "subfolder": subfolder},
+            fields={
+                "type": "input",
+                "subfolder": subfolder,
+                "image": (name, data, "application/octet-stream"),
+            },
         )
         if answer.status in {400, 413}:
             raise UploadRejected(f"{len(data)} bytes: {answer.describe()}")

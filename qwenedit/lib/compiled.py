@@ -40,10 +40,10 @@ class Compiled(Generic[M]):
             _MOMENT + timedelta(hours=place) if isinstance(argument, datetime) else _NUMBER + place
             for place, argument in enumerate(arguments)
         ]
-        query = self._build(*marks).query
-        sql, parameters = query.sql_with_params()
+        rows = self._build(*marks)
+        sql, parameters = rows.query.sql_with_params()
         places = {_adapted(mark): _Place(place) for place, mark in enumerate(marks)}
-        return query.model, sql, [places.get(parameter, parameter) for parameter in parameters]
+        return rows.model, sql, [places.get(parameter, parameter) for parameter in parameters]
 
 
 class _Place:
