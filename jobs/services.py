@@ -155,7 +155,8 @@ def cancel_job(*, job: Job) -> Job:
             )
         except StaleState:
             return Job.objects.get(pk=job.pk)
-        job = _finish(job.pk, refund="cancelled")
+        job = Job.objects.get(pk=job.pk)
+        _finish(job, refund="cancelled")
     logger.info("Job cancelled", job_id=job.pk, user_id=job.user_id)
     return job
 
@@ -175,15 +176,18 @@ class Lease:
 def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
     """Store the result and end the job. Raises StaleState, leaving no file, where the lease was lost."""
     now = timezone.now()
+    job = attempt.job
+    ended = {"progress": 100, "finished_at": now, "lease_token": None, "lease_until": None}
     with (
         pictures.stored(JobImage.Role.RESULT, [result], now=now) as names,
         transaction.atomic(),
     ):
-        lease.held().advance(
-            JobStatus.SUCCEEDED, progress=100, finished_at=now, lease_token=None, lease_until=None
-        )
+        lease.held().advance(JobStatus.SUCCEEDED, **ended)
         _end_attempt(attempt, AttemptStatus.SUCCEEDED, now=now)
-        job = _finish(lease.job_id)
+        # What nobody changes while it runs needs no reading again.
+        for name, value in {"status": JobStatus.SUCCEEDED, **ended}.items():
+            setattr(job, name, value)
+        _finish(job)
         pictures.rows(job, JobImage.Role.RESULT, [result], names)
     logger.info("Job succeeded", seconds=round((now - job.created_at).total_seconds(), 3))
     return job
@@ -229,7 +233,8 @@ def settle_failure(
             lease.held().advance(
                 JobStatus.FAILED, error_code=code, error_message=message, finished_at=now, **common
             )
-            job = _finish(job.pk, refund="failed")
+            job.refresh_from_db()
+            _finish(job, refund="failed")
     logger.warning(
         "Attempt failed", attempt=attempt.number, code=code, reason=detail, retry=again, failures=failures
     )
@@ -241,20 +246,22 @@ def close_attempt(*, attempt: Attempt) -> None:
     _end_attempt(attempt, AttemptStatus.CANCELLED, now=timezone.now())
 
 
-def _finish(job_id: int, *, refund: str = "") -> Job:
+def _finish(job: Job, *, refund: str = "") -> None:
     """Complete a transition to a final state inside its transaction: points back, news out."""
-    job = Job.objects.get(pk=job_id)
     if refund:
         ledger.refund_job(
             user_id=job.user_id, job_id=job.pk, points=job.price, reason=f"Job {job.pk} {refund}"
         )
     job_finished.send(sender=Job, job=job)
-    return job
 
 
 def _end_attempt(attempt: Attempt, status: AttemptStatus, *, now: datetime, **fields: str) -> None:
     Attempt.objects.filter(pk=attempt.pk, status=AttemptStatus.ACTIVE).update(
-        status=status, finished_at=now, **fields
+        status=status,
+        submitted_at=attempt.submitted_at,
+        executing_at=attempt.executing_at,
+        finished_at=now,
+        **fields,
     )
 
 
