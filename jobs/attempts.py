@@ -28,6 +28,7 @@ from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, JobImage
 from jobs.scheduler import Claim
 from jobs.states import AttemptStatus
+from qwenedit.lib.compiled import Compiled
 from qwenedit.lib.images import ImageTooLarge, InvalidImage, Picture, strip_result
 
 logger = structlog.get_logger(__name__)
@@ -38,6 +39,10 @@ LARGEST_RESULT = 64 * 1024 * 1024
 LONGEST_TRANSFERS = 600.0  # seconds for all pictures of an attempt, to the node and back
 
 stopping = threading.Event()
+
+_inputs = Compiled(
+    lambda job: JobImage.objects.filter(job=job, role=JobImage.Role.INPUT).order_by("position")
+)
 
 
 class WorkerStopping(Exception):
@@ -72,8 +77,7 @@ class AttemptRun:
         self.prompt_id = str(claim.attempt.pk)
         self.keeper = keeper
         self.told_progress = 0
-        self.told_at = 0.0
-        self.began = time.monotonic()
+        self.began = self.told_at = time.monotonic()
         self.is_recorded = True
 
     def perform(self) -> Picture:
@@ -87,7 +91,7 @@ class AttemptRun:
 
     def submit(self) -> None:
         """Upload the pictures and post the prompt, once, under the attempt's id."""
-        inputs = list(self.job.images.filter(role=JobImage.Role.INPUT).order_by("position"))
+        inputs = _inputs(self.job.pk)
         references = []
         for image in inputs:
             self._check()

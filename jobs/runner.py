@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
 from django.conf import settings
@@ -27,8 +29,31 @@ POINTS_ARE_BACK = "Your points are back."
 
 # A worker always has threads left for what is not an attempt: deliveries, and sweeps.
 THREADS_FOR_OTHERS = 2
+LOOK_FOR_ABANDONED_EVERY = 1.0  # seconds, while there is other work
 
-_places = threading.BoundedSemaphore(max(1, settings.WORKER_THREADS - THREADS_FOR_OTHERS))
+
+class _Places:
+    """How many threads of this process run jobs, and room for no more than `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    @contextmanager
+    def one(self) -> Iterator[bool]:
+        """Take a place for the length of a block; yields whether there was one."""
+        with self._lock:
+            is_mine = self.taken < self._most
+            self.taken += is_mine
+        try:
+            yield is_mine
+        finally:
+            with self._lock:
+                self.taken -= is_mine
+
+
+_places = _Places(max(1, settings.WORKER_THREADS - THREADS_FOR_OTHERS))
 
 
 def run_all() -> Idle:
@@ -37,23 +62,26 @@ def run_all() -> Idle:
     Whoever finishes a job claims the next one itself: a busy queue needs no messages. Others are woken only
     where a claim leaves room for them.
     """
-    if not _places.acquire(blocking=False):
-        return Idle.WORKER_FULL
-    try:
-        while isinstance(outcome := run_next(), Claim):
-            pass
-    finally:
-        _places.release()
-    return outcome
+    look_again = 0.0
+    with _places.one() as is_mine:
+        if not is_mine:
+            return Idle.WORKER_FULL
+        while True:
+            now = time.monotonic()
+            outcome = run_next(look_for_abandoned=now >= look_again)
+            if not isinstance(outcome, Claim):
+                return outcome
+            if now >= look_again:
+                look_again = now + LOOK_FOR_ABANDONED_EVERY
 
 
-def run_next() -> Claim | Idle:
+def run_next(*, look_for_abandoned: bool = True) -> Claim | Idle:
     """Claim what should run next and see it to its end; return what was claimed, or why nothing was."""
     if attempts.stopping.is_set():
         return Idle.NOTHING_DUE
-    claim = scheduler.claim_next()
+    claim = scheduler.claim_next(look_for_abandoned=look_for_abandoned)
     if isinstance(claim, Claim):
-        if claim.more:
+        if _places.taken < claim.useful_runners:
             wake_queue()
         with structlog.contextvars.bound_contextvars(
             request_id=claim.job.request_id or None, job_id=claim.job.pk, user_id=claim.job.user_id

@@ -26,6 +26,7 @@ from qwenedit.lib.compiled import Compiled
 logger = structlog.get_logger(__name__)
 
 MOST_LOGGED = 50
+MOST_ADOPTERS = 5  # that look for abandoned work at once
 
 
 class Idle(Enum):
@@ -41,20 +42,21 @@ class Idle(Enum):
 class Claim:
     """A job that is ours to run until the lease runs out.
 
-    `adopted`: an earlier runner began the attempt. `more`: there may be something for another runner, too.
+    `adopted`: an earlier runner began the attempt. `useful_runners`: how many could find work now, this one
+    included.
     """
 
     job: Job
     attempt: Attempt
     lease: Lease
     adopted: bool
-    more: bool = True
+    useful_runners: int = 1
 
 
-def claim_next() -> Claim | Idle:
+def claim_next(*, look_for_abandoned: bool = True) -> Claim | Idle:
     """Take over an abandoned job, or claim the best due job for the least busy healthy node."""
     now = timezone.now()
-    adopted = _adopt(now)
+    adopted = _adopt(now) if look_for_abandoned else None
     if adopted is not None:
         return adopted
     if not _first_due(now):
@@ -70,7 +72,7 @@ def claim_next() -> Claim | Idle:
         if not gate_is_open:
             open_gate()
             gate_is_open = True
-        claim = _claim_for(node, room=_room(in_service))
+        claim = _claim_for(node, places=_places(in_service))
         if claim is not None:
             return claim
     if gate_is_open:
@@ -134,11 +136,11 @@ def _adopt(now: datetime) -> Claim | None:
             attempt=attempt.number,
             request_id=job.request_id or None,
         )
-        return Claim(job, attempt, lease, adopted=True)
+        return Claim(job, attempt, lease, adopted=True, useful_runners=MOST_ADOPTERS)
     return None
 
 
-def _claim_for(node: Node, *, room: int) -> Claim | None:
+def _claim_for(node: Node, *, places: int) -> Claim | None:
     with transaction.atomic():
         # Locking every node makes claims one after another: the caps below are exact, not nearly so.
         _lock_nodes()
@@ -162,13 +164,12 @@ def _claim_for(node: Node, *, room: int) -> Claim | None:
         except StaleState:  # cancelled between the two statements
             return None
         attempt = Attempt.objects.create(job=job, node=node, number=job.attempts_made + 1, created_at=now)
-    return Claim(job, attempt, lease, adopted=False, more=len(best) > 1 and room > 1)
+    return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
 
 
-def _room(in_service: Sequence[Node]) -> int:
-    """Return how many attempts more the nodes could take that answer as far as is known."""
-    depth = settings.COMFYUI_NODE_DEPTH
-    return sum(max(0, depth - node.in_flight) for node in in_service if node.is_healthy is not False)
+def _places(in_service: Sequence[Node]) -> int:
+    """Return how many attempts the nodes can hold that answer as far as is known."""
+    return settings.COMFYUI_NODE_DEPTH * sum(node.is_healthy is not False for node in in_service)
 
 
 def _build_best_due(now: datetime, cap: int) -> QuerySet[Job]:
@@ -188,7 +189,7 @@ _first_due = Compiled(lambda now: Job.objects.due(now).in_order().only("pk")[:1]
 _first_waiting = Compiled(
     lambda: Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).order_by("id").only("pk")[:1]
 )
-_abandoned = Compiled(lambda now: Job.objects.abandoned(now).order_by("lease_until")[:5])
+_abandoned = Compiled(lambda now: Job.objects.abandoned(now).order_by("lease_until")[:MOST_ADOPTERS])
 _in_service = Compiled(lambda: Node.objects.in_service().with_load())
 _lock_nodes = Compiled(lambda: Node.objects.select_for_update().order_by("pk").only("pk"))
 _at_work = Compiled(
