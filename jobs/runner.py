@@ -128,6 +128,7 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
             message=error.message,
             detail=error.detail,
             retryable=error.retryable,
+            at_once=error.is_nodes_loss,
             # An attempt that was adopted before the node accepted it failed with its worker, not by itself.
             consumed=not (isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None),
         )
@@ -143,7 +144,14 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
 
 
 def _settle_failure(
-    claim: Claim, *, code: str, message: str, detail: str, retryable: bool, consumed: bool = True
+    claim: Claim,
+    *,
+    code: str,
+    message: str,
+    detail: str,
+    retryable: bool,
+    at_once: bool = False,
+    consumed: bool = True,
 ) -> None:
     # Whoever has adopted the attempt follows the very same prompt: it is theirs to cancel.
     scheduler.renew(claim.lease, now=timezone.now())
@@ -156,6 +164,7 @@ def _settle_failure(
         message=f"{message} {POINTS_ARE_BACK}",
         detail=detail,
         retryable=retryable,
+        at_once=at_once,
         consumed=consumed,
     )
 

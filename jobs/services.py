@@ -201,11 +201,13 @@ def settle_failure(
     message: str,
     detail: str,
     retryable: bool,
+    at_once: bool = False,
     consumed: bool = True,
 ) -> Job:
     """End an attempt that failed: queue the job again, or fail it and give the points back.
 
-    `message` is for the user, `detail` for the operator. `consumed` is False where the attempt was lost
+    `message` is for the user, `detail` for the operator. `at_once` leaves out the pause before the next
+    attempt: it was the node that failed, and others may not. `consumed` is False where the attempt was lost
     with its worker: no fault of the job's, but bounded by MOST_ATTEMPTS, lest an edit that kills its
     worker do so for ever. Raises StaleState where the lease was lost.
     """
@@ -226,7 +228,8 @@ def settle_failure(
         common = {"failures": failures, "lease_token": None, "lease_until": None, "progress": 0}
         if again:
             delays = settings.JOB_RETRY_DELAYS
-            delay = delays[min(failures, len(delays)) - 1] if consumed else timedelta(0)
+            has_pause = consumed and not at_once
+            delay = delays[min(failures, len(delays)) - 1] if has_pause else timedelta(0)
             lease.held().advance(JobStatus.QUEUED, next_attempt_at=now + delay, **common)
             job.refresh_from_db()
         else:
