@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptStatus, JobStatus
-from qwenedit.lib.compiled import Compiled
+from qwenedit.lib.compiled import Compiled, CompiledNumbers
 
 RECENT = 20
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
@@ -38,37 +38,28 @@ def estimate(job: Job) -> Estimate | None:
 
 
 def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
-    """Return where the queued ones among `jobs` stand, by id; takes no more queries for many than for one."""
+    """Return where the queued ones among `jobs` stand, by id."""
     queued = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not queued:
         return {}
-    counts = Job.objects.filter(status=JobStatus.QUEUED).aggregate(
-        **{f"of_all_{job.pk}": Count("pk", filter=_before(job)) for job in queued},
-        **{f"of_own_{job.pk}": Count("pk", filter=_before(job) & Q(user=job.user_id)) for job in queued},
-    )
     lanes = _Lanes.now(timezone.now())
-    found = {}
-    for job in queued:
-        ahead, own = counts[f"of_all_{job.pk}"], counts[f"of_own_{job.pk}"]
-        found[job.pk] = Estimate(ahead + 1, ceil(lanes.seconds_until_end(ahead, own_ahead=own)))
-    return found
+    return {job.pk: _place(job, lanes) for job in queued}
+
+
+def _place(job: Job, lanes: _Lanes) -> Estimate:
+    rows = _ahead(job.priority, job.turn, job.pk, job.user_id)
+    ahead, own = rows[0] if rows else (0, 0)
+    return Estimate(ahead + 1, ceil(lanes.seconds_until_end(ahead, own_ahead=own)))
 
 
 def typical_duration() -> timedelta:
     """Return the mean time that recent successful attempts spent executing."""
-    recent = (
-        Attempt.objects.filter(status=AttemptStatus.SUCCEEDED, executing_at__isnull=False)
-        .order_by("-finished_at")
-        .values("pk")[:RECENT]
-    )
-    spent = ExpressionWrapper(F("finished_at") - F("executing_at"), output_field=DurationField())
-    mean = Attempt.objects.filter(pk__in=list(recent.values_list("pk", flat=True))).aggregate(mean=Avg(spent))
-    return mean["mean"] or FIRST_GUESS
-
-
-def _before(job: Job) -> Q:
-    same = Q(priority=job.priority)
-    return Q(priority__gt=job.priority) | same & Q(turn__lt=job.turn) | same & Q(turn=job.turn, pk__lt=job.pk)
+    spent = [
+        attempt.finished_at - attempt.executing_at
+        for attempt in _recent()
+        if attempt.finished_at and attempt.executing_at
+    ]
+    return sum(spent, timedelta(0)) / len(spent) if spent else FIRST_GUESS
 
 
 @dataclass(frozen=True)
@@ -100,6 +91,25 @@ class _Lanes:
         return max(lanes[0], own) + self.duration
 
 
+def _build_ahead(priority: int, turn: int, pk: int, user: int) -> QuerySet[Job, Any]:
+    """Return how many queued jobs come before one, and how many of them are the user's."""
+    same = Q(priority=priority)
+    before = Q(priority__gt=priority) | same & Q(turn__lt=turn) | same & Q(turn=turn, pk__lt=pk)
+    queued = Job.objects.filter(before, status=JobStatus.QUEUED).order_by().values("status")
+    counted = queued.annotate(everybodys=Count("pk"), own=Count("pk", filter=Q(user=user)))
+    return counted.values_list("everybodys", "own")
+
+
+_ahead = CompiledNumbers(_build_ahead)
+_recent = Compiled(
+    lambda: (
+        Attempt.objects.filter(
+            status=AttemptStatus.SUCCEEDED, executing_at__isnull=False, finished_at__isnull=False
+        )
+        .order_by("-finished_at")
+        .only("executing_at", "finished_at")[:RECENT]
+    )
+)
 _answering = Compiled(lambda: Node.objects.in_service().exclude(is_healthy=False).only("pk"))
 _at_work = Compiled(
     lambda: (

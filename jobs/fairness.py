@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Max, Min
+from django.db.models import Min
 
 from jobs.models import Job
 from jobs.states import JobStatus
+from qwenedit.lib.compiled import CompiledNumbers
 
 AGEING = timedelta(minutes=5)
 MOST_LIFTED = 500
@@ -29,12 +30,8 @@ def next_turn(*, priority: int, own_last: int | None) -> int:
 
 def present_turn(priority: int) -> int:
     """Return the turn that is being served in a class."""
-    served = Job.objects.filter(status=JobStatus.RUNNING, priority=priority).aggregate(last=Max("turn"))
-    if served["last"] is not None:
-        return int(served["last"])
-    # A retry that waits for its time kept a turn that has passed: it says nothing of the present.
-    waiting = Job.objects.filter(status=JobStatus.QUEUED, priority=priority, next_attempt_at__isnull=True)
-    return int(waiting.in_order().values_list("turn", flat=True).first() or 0)
+    rows = _served(priority) or _waiting(priority)
+    return int(rows[0][0]) if rows else 0
 
 
 def lift_aged(now: datetime) -> int:
@@ -52,3 +49,20 @@ def lift_aged(now: datetime) -> int:
     return queued.filter(pk__in=lifted, priority=Job.Priority.BATCH).update(
         priority=Job.Priority.INTERACTIVE, turn=present_turn(Job.Priority.INTERACTIVE)
     )
+
+
+_served = CompiledNumbers(
+    lambda priority: (
+        Job.objects.filter(status=JobStatus.RUNNING, priority=priority)
+        .order_by("-turn")
+        .values_list("turn")[:1]
+    )
+)
+# A retry that waits for its time kept a turn that has passed: it says nothing of the present.
+_waiting = CompiledNumbers(
+    lambda priority: (
+        Job.objects.filter(status=JobStatus.QUEUED, priority=priority, next_attempt_at__isnull=True)
+        .in_order()
+        .values_list("turn")[:1]
+    )
+)

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from jobs import pictures
@@ -29,6 +29,7 @@ from jobs.wakeups import wake_queue
 from jobs.wishes import SEED_BITS, Wish
 from payments import ledger
 from qwenedit.errors import DomainError
+from qwenedit.lib.compiled import CompiledNumbers
 from qwenedit.lib.images import Picture, normalise_upload, read_limited
 from qwenedit.users.models import User
 
@@ -57,6 +58,16 @@ class Blocked(DomainError):
 
     code = "unauthorized"
     status = 401
+
+
+def _build_unfinished(user: int, priority: int) -> QuerySet[Job, Any]:
+    """Return how many unfinished jobs a user has, and the last turn of those of a class."""
+    own = Job.objects.unfinished().filter(user=user).order_by().values("user")
+    counted = own.annotate(count=Count("pk"), last=Max("turn", filter=Q(priority=priority)))
+    return counted.values_list("count", "last")
+
+
+_unfinished = CompiledNumbers(_build_unfinished)
 
 
 @dataclass(frozen=True)
@@ -105,9 +116,8 @@ def submit_job(
                 pictures.delete_files(names)
                 return earlier
         limit = settings.MAX_ACTIVE_JOBS_PER_USER
-        own = Job.objects.unfinished().filter(user=user)
-        known = own.aggregate(count=Count("pk"), last_turn=Max("turn", filter=Q(priority=priority)))
-        if known["count"] >= limit:
+        unfinished, last_turn = next(iter(_unfinished(user.pk, priority)), (0, None))
+        if unfinished >= limit:
             raise TooManyJobs(f"You have {limit} unfinished edits. Wait for one to finish.", limit=limit)
         job = Job.objects.create(
             user=user,
@@ -117,7 +127,7 @@ def submit_job(
             seed=secrets.randbits(SEED_BITS) if wish.seed is None else wish.seed,
             price=wish.price,
             priority=priority,
-            turn=next_turn(priority=priority, own_last=known["last_turn"]),
+            turn=next_turn(priority=priority, own_last=last_turn),
             created_at=now,
             request_id=request_id,
             webhook_url=webhook_url,
