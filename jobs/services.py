@@ -178,8 +178,8 @@ def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
             JobStatus.SUCCEEDED, progress=100, finished_at=now, lease_token=None, lease_until=None
         )
         _end_attempt(attempt, AttemptStatus.SUCCEEDED, now=now)
+        pictures.rows(attempt.job, JobImage.Role.RESULT, [result], names)  # before the news, which show it
         job = _finish(lease.job_id)
-        pictures.rows(job, JobImage.Role.RESULT, [result], names)
     logger.info("Job succeeded", seconds=round((now - job.created_at).total_seconds(), 3))
     return job
 
