@@ -7,10 +7,12 @@ No redirect is followed and no proxy of the environment used.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -180,8 +182,9 @@ class _HeadInTime(HTTPConnection):
 
         def hang_up() -> None:
             is_late.set()
-            # Of the bare socket: TLS has state that belongs to the thread that reads.
-            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+            with suppress(OSError):  # it ended in this moment
+                # Of the bare socket: TLS has state that belongs to the thread that reads.
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
         timer = threading.Timer(self.timeout or TOTAL_SECONDS, hang_up)
         timer.daemon = True
@@ -189,13 +192,18 @@ class _HeadInTime(HTTPConnection):
         try:
             response = super().getresponse()
             connected.settimeout(BODY_SILENCE)
-        except OSError:
+        except BaseException:
+            timer.cancel()
+            # The half-read answer holds the socket open, and the exception holds the answer.
+            descriptor = connected.detach()
+            if descriptor >= 0:
+                os.close(descriptor)
             if is_late.is_set():
                 raise TimeoutError from None
             raise
-        finally:
-            timer.cancel()
-        if is_late.is_set():
+        timer.cancel()
+        if is_late.is_set():  # what was cut off may look complete
+            response.close()
             raise TimeoutError
         return response
 
@@ -212,8 +220,14 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TLSHeadInTime
 
 
-_pools = urllib3.PoolManager(num_pools=64, maxsize=2, ca_certs=DEFAULT_CA_BUNDLE_PATH)
-_pools.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+def new_pools(ca_certs: str = DEFAULT_CA_BUNDLE_PATH) -> urllib3.PoolManager:
+    """Return pools of connections that are kept alive; `ca_certs` is a file of those who vouch for names."""
+    pools = urllib3.PoolManager(num_pools=64, maxsize=2, ca_certs=ca_certs)
+    pools.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+    return pools
+
+
+_pools = new_pools()
 
 
 def _told(error: Exception | None) -> str:

@@ -106,9 +106,8 @@ def disable_endpoint(*, endpoint: Endpoint, reason: DisabledReason) -> bool:
         if is_new:
             outbox.cancel_for(endpoint, f"The webhook is disabled: {reason.label}.")
     if is_new:
-        logger.warning(
-            "Webhook disabled", endpoint_id=endpoint.pk, user_id=endpoint.user_id, reason=str(reason)
-        )
+        log = logger.info if reason == DisabledReason.OWNER else logger.warning
+        log("Webhook disabled", endpoint_id=endpoint.pk, user_id=endpoint.user_id, reason=str(reason))
     return is_new
 
 
