@@ -134,7 +134,8 @@ def _post_to(
 ) -> Answer:
     is_name = parse_ip(address.host) is None
     # Pools are told apart by these: what was verified for one name serves no other at the same address.
-    verified = {"server_hostname": address.host, "assert_hostname": address.host} if is_name else {}
+    name = address.host.rstrip(".")
+    verified = {"server_hostname": name, "assert_hostname": name} if is_name else {}
     pool = _pools.connection_from_host(
         str(ip), address.port, address.scheme, pool_kwargs=verified if address.scheme == "https" else None
     )
@@ -222,7 +223,7 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
 
 def new_pools(ca_certs: str = DEFAULT_CA_BUNDLE_PATH) -> urllib3.PoolManager:
     """Return pools of connections that are kept alive; `ca_certs` is a file of those who vouch for names."""
-    pools = urllib3.PoolManager(num_pools=64, maxsize=2, ca_certs=ca_certs)
+    pools = urllib3.PoolManager(num_pools=64, maxsize=8, ca_certs=ca_certs)
     pools.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
     return pools
 

@@ -141,6 +141,11 @@ def finish(delivery: Delivery, status: DeliveryStatus, *, failure: str = "", **a
     _change(delivery, status=status, failure=failure[:LONGEST_REASON], finished_at=timezone.now())
 
 
+def cancel(delivery: Delivery, reason: str) -> None:
+    """End a delivery that is not sent after all. Raises LeaseLost."""
+    _change(delivery, status=DeliveryStatus.CANCELLED, failure=reason, finished_at=timezone.now())
+
+
 def postpone(delivery: Delivery, seconds: float, **attempt: Any) -> None:
     """Put a delivery back for later; `attempt` goes to its log. Raises LeaseLost."""
     _log(delivery, **attempt)

@@ -100,6 +100,9 @@ def send_due() -> int:
 
 def _send(delivery: Delivery) -> None:
     at = timezone.now()
+    if delivery.endpoint and not delivery.endpoint.enabled:  # disabled while this one was being sent before
+        outbox.cancel(delivery, "The webhook is disabled.")
+        return
     payload = delivery.payload.encode()
     headers = signing.headers(
         webhook_id=delivery.message_id,

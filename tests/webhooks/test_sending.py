@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from jobs.models import Job
@@ -17,9 +18,9 @@ from tests.waiting import wait_until
 from tests.webhooks.conftest import pass_pauses
 from tests.webhooks.receiver import Receiver, answer, verified
 from webhooks import outbox, sending
-from webhooks.models import AT_ONCE, Delivery, DeliveryStatus, Endpoint
+from webhooks.models import AT_ONCE, Delivery, DeliveryStatus, DisabledReason, Endpoint
 from webhooks.outbox import LeaseLost
-from webhooks.services import rotate_secret
+from webhooks.services import disable_endpoint, rotate_secret
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -195,6 +196,24 @@ class TestAnEndpoint:
         ended(endpoint)
         assert Delivery.objects.count() == 2
 
+    def test_that_was_disabled_while_it_was_sent_to_is_not_tried_again(
+        self, endpoint: Endpoint, receiver: Receiver
+    ) -> None:
+        def disable(handler: Any) -> None:
+            disable_endpoint(endpoint=endpoint, reason=DisabledReason.OWNER)
+            connections.close_all()
+            answer(500)(handler)
+
+        receiver.answers = [disable]
+        ended(endpoint)
+        sending.send_due()
+        pass_pauses()
+        sending.send_due()
+        assert len(receiver.received) == 1
+        delivery = Delivery.objects.get()
+        assert (delivery.status, delivery.failure) == ("cancelled", "The webhook is disabled.")
+        assert (delivery.slot, delivery.lease_token) == (None, None)
+
     def test_remembers_since_when_it_fails_until_it_does_not(
         self, endpoint: Endpoint, receiver: Receiver
     ) -> None:
@@ -300,6 +319,7 @@ class TestAWorkerThatDies:
     def test_or_meets_a_row_that_was_deleted_goes_on(self, endpoint: Endpoint, receiver: Receiver) -> None:
         def delete(handler: Any) -> None:
             Delivery.objects.order_by("id").first().delete()  # type: ignore[union-attr]
+            connections.close_all()
             answer(204)(handler)
 
         receiver.answers = [delete]
