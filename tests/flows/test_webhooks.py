@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from qwenedit.users.models import User
@@ -69,7 +70,7 @@ def test_a_worker_killed_while_it_sends_costs_no_news(
 
     worker.kill()
     killed.put(True)
-    Delivery.objects.update(next_attempt_at="2026-01-01T00:00Z")  # as if its lease had run out
+    Delivery.objects.update(next_attempt_at=timezone.now())  # as if its lease had run out
     worker.start()
     with ServiceProcess("beat"):
         wait_until(lambda: Delivery.objects.filter(status="delivered").exists(), timeout=60)

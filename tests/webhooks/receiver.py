@@ -52,6 +52,9 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
     return send
 
 
+FAILURE = answer(500, Retry_After="3600")  # tried again in an hour, however slow the machine is
+
+
 @dataclass
 class Receiver:
     """What came, and what is answered: `answers` one by one, then 204. `at_once` is the most in flight."""
