@@ -85,7 +85,7 @@ def populate() -> None:
     for is_blocked in (False, True):
         inviter = UserFactory.create(is_blocked=is_blocked)
         referral = Referral.objects.create(inviter=inviter, friend=UserFactory.create())
-        assert reward_first_edit(referral.friend)
+        assert reward_first_edit(referral.friend.pk)
     Referral.objects.create(inviter=alice, friend=UserFactory.create())
     for delivery_status in DeliveryStatus:
         is_open = delivery_status in (DeliveryStatus.PENDING, DeliveryStatus.SENDING)

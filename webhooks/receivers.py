@@ -19,7 +19,9 @@ def job_finished(*, job: Job, **_signal: object) -> None:
     own_url = "" if job.webhook_url in {row.url for row in endpoints} else job.webhook_url
     if not endpoints and not own_url:
         return
-    body = payload(event, job_data(job), at=job.finished_at or job.created_at)
+    # Whoever ended it may hold a copy from before it ran.
+    now = Job.objects.select_related("preset").get(pk=job.pk)
+    body = payload(event, job_data(now), at=now.finished_at or now.created_at)
     outbox.owe(user_id=job.user_id, event=event, payload=body, endpoints=endpoints, url=own_url)
 
 

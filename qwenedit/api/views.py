@@ -154,6 +154,7 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
             ),
             images=fields["image"],
             idempotency_key=key,
+            priority=Job.Priority.BATCH,  # a program waits more patiently than a person
             webhook_url=fields.get("webhook_url", ""),
             request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
         )

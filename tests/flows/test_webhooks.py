@@ -55,8 +55,12 @@ def test_a_finished_edit_is_told_with_its_result(
     for request in receiver.received:
         assert request.body["type"] == "job.succeeded"
         assert request.body["data"]["id"] == job["id"]
-        [result] = request.body["data"]["results"]
+        data = request.body["data"]
+        [result] = data["results"]
         assert (result["url"], result["width"]) == (f"/api/v1/jobs/{job['id']}/result/", 1024)
+        asked = api.get(f"/api/v1/jobs/{job['id']}/").json()
+        result["url"] = f"http://testserver{result['url']}"  # no PUBLIC_URL is set
+        assert data == asked
 
 
 def test_a_worker_killed_while_it_sends_costs_no_news(
