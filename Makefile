@@ -26,7 +26,7 @@ check:  ## format, lint, types, import contracts, Django's own checks, migration
 	$(INSTALL) requirements-dev.txt
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy qwenedit payments jobs botapp manage.py celery_worker.py
+	$(PYTHON) -m mypy qwenedit payments jobs webhooks botapp manage.py celery_worker.py
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo
 	$(PYTHON) manage.py check --fail-level WARNING
 	DEBUG=false METRICS_TOKEN=set COMFYUI_URL=http://gpu:8188 SUPPORT_CONTACT=@set SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))') \

@@ -197,8 +197,8 @@ def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
         # What nobody changes while it runs needs no reading again.
         for name, value in {"status": JobStatus.SUCCEEDED, **ended}.items():
             setattr(job, name, value)
+        pictures.rows(job, JobImage.Role.RESULT, [result], names)  # before the news, which show it
         _finish(job)
-        pictures.rows(job, JobImage.Role.RESULT, [result], names)
     logger.info("Job succeeded", seconds=round((now - job.created_at).total_seconds(), 3))
     return job
 

@@ -11,6 +11,7 @@ from celery import current_app
 from botapp.wakeups import wake_order, wake_outbox
 from jobs.wakeups import take_wake_up, wake_queue
 from payments.wakeups import wake_inbox
+from webhooks.wakeups import wake_outbox as wake_webhooks
 
 
 def published(valkey: redis.Redis, queue: str) -> list[dict[str, Any]]:
@@ -22,12 +23,14 @@ def test_every_wake_up_names_its_task_and_what_it_is_about(valkey: redis.Redis) 
     wake_order(7)
     wake_inbox(8)
     wake_outbox(in_seconds=5)
+    wake_webhooks()
     wake_queue()
     urgent = published(valkey, "interactive")
     assert [(message["task"], message["kwargsrepr"]) for message in urgent] == [
         ("botapp.tasks.place_order", "{'order_id': 7}"),
         ("payments.tasks.process_notification", "{'notification_id': 8}"),
         ("botapp.tasks.send_due", "{}"),
+        ("webhooks.tasks.send_due", "{}"),
     ]
     assert urgent[2]["eta"] is not None
     assert [message["task"] for message in published(valkey, "edits")] == ["jobs.tasks.process_next_job"]

@@ -34,6 +34,7 @@ from qwenedit.api.serializers import (
     SubmittedJobSerializer,
 )
 from qwenedit.users.models import Scope, User
+from webhooks.services import check_url
 
 LONGEST_IDEMPOTENCY_KEY = 200
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -144,6 +145,8 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
         body = SubmissionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         fields = body.validated_data
+        if fields.get("webhook_url"):
+            check_url(fields["webhook_url"], field="webhook_url")
         submission = submit_job(
             user=owner(request),
             wish=Wish.parse(
