@@ -61,7 +61,8 @@ class DirectClient:
         return self._ask("GET", f"/view?{urlencode(self._wait(prompt_id))}")
 
     def _upload(self, photo: bytes) -> str:
-        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{secrets.token_hex(8)}.jpg"'
+        name = f"{secrets.token_hex(8)}.jpg"
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{name}"'
         body = (
             f"{head}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
             + photo

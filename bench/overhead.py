@@ -1,7 +1,7 @@
-"""One costless edit at a time, by the REST API: from the request to the stored result, beside a direct client.
+"""One costless edit at a time by the REST API, from the request to the stored result, beside a direct client.
 
 The headline, `system_ms`, runs from the moment the client sends `POST jobs/` to the moment the transaction
-that stores the result was begun to be committed (`finished_at`); both clocks are this machine's. `queue_ms` is
+that stores the result is about to be committed (`finished_at`); both clocks are this machine's. `queue_ms` is
 `finished_at - created_at`, without request, authentication and upload. `answered_ms` is the time of the POST
 alone. The direct client uploads the same picture to the same ComfyUI, posts the prompt, waits on the
 WebSocket and fetches the result, and keeps nothing. Both go on in turns, so that the machine is the same.

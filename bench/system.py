@@ -1,4 +1,4 @@
-"""The processes of production on this machine: web, worker and beat on a PostgreSQL and a Valkey of their own.
+"""The processes of production: web, worker and beat on a PostgreSQL and a Valkey of their own.
 
 Owns starting and stopping them, and setting Django up in the benchmark's own process, on the same database.
 One system per process: Django reads its settings once.

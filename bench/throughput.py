@@ -2,25 +2,20 @@
 
 The edits wait in the queue, with their wake-ups in the broker, before the worker starts; the time runs from
 the first claim to the last result stored. The direct client has two connections, as many as the system keeps
-attempts on a node. The tasks that do nothing run through the same broker, worker and settings; their time runs
-from the first that a worker took to the last.
+attempts on a node. The tasks that do nothing run through the same broker, worker and settings; their time
+runs from the first that a worker took to the last.
 Fails where an edit is lost, or the audit finds anything.
 """
 
 from __future__ import annotations
 
-import time
-
-from redis import Redis
-
 from bench.direct import edits_per_second
 from bench.report import Figures, Goal, run
 from bench.system import System, costless_comfyui, installation, picture, wait_until
 
-JOBS_PER_USER = 5
 CLIENTS = 2  # the default of COMFYUI_NODE_DEPTH
 PATIENCE = 300.0
-NOOPS = 2000  # enough for the queue's length to be read while they run
+NOOPS = 2000
 GOALS = (Goal("jobs_per_second", 100, least=True),)
 
 
@@ -33,7 +28,7 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
     ):
         system.set_up_django()
         direct = edits_per_second(comfyui.url, picture("JPEG"), count, clients=CLIENTS)
-        noops = _noops_per_second(system, NOOPS)
+        noops = _noops_per_second(system, count if quick else NOOPS)
         rate, attempts = _jobs_per_second(system, count)
         system.manage("audit")
     return {
@@ -50,44 +45,31 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
 def _jobs_per_second(system: System, count: int) -> tuple[float, int]:
     from django.db.models import Max, Min
 
+    from bench.jobs import count_succeeded, submit_jobs, unfinished
     from jobs.models import Attempt, Job
-    from jobs.services import submit_job
-    from jobs.states import JobStatus
-    from jobs.wishes import Wish
-    from qwenedit.users.models import User
 
-    photo = picture("JPEG")
-    for number in range(count // JOBS_PER_USER):
-        user = User.objects.create(username=f"bench-{number}")  # the ledger gives them INITIAL_BALANCE
-        for _ in range(JOBS_PER_USER):
-            submit_job(user=user, wish=Wish.parse(prompt="make it an ink drawing"), images=[photo])
+    submit_jobs(count, picture("JPEG"))
     worker = system.start_worker()
     beat = system.start_beat()
-    wait_until(lambda: not Job.objects.unfinished().exists(), seconds=PATIENCE, every=0.5)
+    wait_until(lambda: not unfinished(), seconds=PATIENCE, every=0.5)
     system.stop(beat)
     system.stop(worker)
-    succeeded = Job.objects.filter(status=JobStatus.SUCCEEDED)
-    if succeeded.count() != count:
-        raise SystemExit(f"{succeeded.count()} of {count} edits have a result")
-    span = succeeded.aggregate(first=Min("started_at"), last=Max("finished_at"))
+    if count_succeeded() != count:
+        raise SystemExit(f"{count_succeeded()} of {count} edits have a result")
+    span = Job.objects.aggregate(first=Min("started_at"), last=Max("finished_at"))
     return count / (span["last"] - span["first"]).total_seconds(), Attempt.objects.count()
 
 
 def _noops_per_second(system: System, count: int) -> float:
-    from django.conf import settings
+    from bench.noop import noop
 
-    from bench.noop import QUEUE, noop
-
+    target = system.folder / "noops"
     for _ in range(count):
-        noop.delay()
-    with Redis(unix_socket_path=str(settings.EMBEDDED_VALKEY_SOCKET)) as broker:
-        worker = system.start_worker("bench.noop")
-        wait_until(lambda: broker.llen(QUEUE) < count, every=0.001)
-        started, left = time.perf_counter(), broker.llen(QUEUE)
-        wait_until(lambda: not broker.llen(QUEUE), every=0.002)
-        seconds = time.perf_counter() - started
-        system.stop(worker)
-    return left / seconds
+        noop.delay(count, str(target))
+    worker = system.start_worker("bench.noop")
+    wait_until(target.exists)
+    system.stop(worker)
+    return float(target.read_text())
 
 
 if __name__ == "__main__":
