@@ -100,7 +100,7 @@ def _copy(cursor: Any, job: int, first: int, last: int, *, finished: bool) -> No
     """Copy an edit to the ids `first` to `last`, of many people, without its past unless finished."""
     from django.apps import apps
 
-    person = f"(SELECT min(id) + 1 FROM users_user) + n % {PEOPLE}"  # noqa: S608
+    person = f"(SELECT min(id) + 1 FROM users_user) + mod(n, {PEOPLE})"  # noqa: S608
     own: dict[str, str] = {"id": "n", "user_id": person}
     if not finished:
         own |= {"status": "'queued'", "progress": "0", "started_at": "NULL", "finished_at": "NULL"}
