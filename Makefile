@@ -1,7 +1,7 @@
 # Every command sets up what it needs: virtual environment, packages, database, embedded services.
 # ARGS go to pytest, as in: make test ARGS="tests/jobs -x"
 
-.PHONY: run test check lock clean help
+.PHONY: run test check bench lock clean help
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -34,6 +34,10 @@ check:  ## format, lint, types, import contracts, Django's own checks, migration
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
 	$(PYTHON) manage.py document_settings --check
+
+bench:  ## measure against a direct client, into var/bench/; ARGS="overhead throughput --quick" names rows
+	$(INSTALL) requirements-dev.txt
+	@exec $(PYTHON) -m bench $(ARGS)
 
 lock:  ## compile requirements*.in into requirements*.txt, with hashes
 	$(INSTALL) requirements-dev.txt
