@@ -152,17 +152,19 @@ def _claim_for(node: Node, *, places: int) -> Claim | None:
             return None
         job = best[0]
         lease = Lease(job.pk, uuid.uuid4())
+        begun = {
+            "lease_token": lease.token,
+            "lease_until": now + settings.JOB_LEASE,
+            "started_at": job.started_at or now,
+            "next_attempt_at": None,
+            "waiting_for_gpu": False,
+        }
         try:
-            Job.objects.filter(pk=job.pk, status=JobStatus.QUEUED).advance(
-                JobStatus.RUNNING,
-                lease_token=lease.token,
-                lease_until=now + settings.JOB_LEASE,
-                started_at=job.started_at or now,
-                next_attempt_at=None,
-                waiting_for_gpu=False,
-            )
+            Job.objects.filter(pk=job.pk, status=JobStatus.QUEUED).advance(JobStatus.RUNNING, **begun)
         except StaleState:  # cancelled between the two statements
             return None
+        for name, value in {"status": JobStatus.RUNNING, **begun}.items():
+            setattr(job, name, value)
         attempt = Attempt.objects.create(job=job, node=node, number=job.attempts_made + 1, created_at=now)
     return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
 

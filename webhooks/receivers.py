@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from jobs.models import Job
+from qwenedit.lib.compiled import Compiled
 from qwenedit.users.models import User
 from webhooks import outbox
 from webhooks.models import Delivery, Endpoint, JobUrlSecret
 from webhooks.payloads import job_data, payload
+
+_endpoints = Compiled(lambda user: Endpoint.objects.enabled().filter(user=user))
 
 
 def job_finished(*, job: Job, **_signal: object) -> None:
@@ -15,7 +18,7 @@ def job_finished(*, job: Job, **_signal: object) -> None:
     Costs whoever has neither one look at an index. An address that is both is told once, as an endpoint.
     """
     event = f"job.{job.status}"
-    endpoints = [row for row in Endpoint.objects.enabled().filter(user=job.user_id) if row.hears(event)]
+    endpoints = [row for row in _endpoints(job.user_id) if row.hears(event)]
     own_url = "" if job.webhook_url in {row.url for row in endpoints} else job.webhook_url
     if not endpoints and not own_url:
         return
