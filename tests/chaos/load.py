@@ -1,0 +1,183 @@
+"""The clients: many people who submit edits over the REST API, as a good client does.
+
+Each request has an Idempotency-Key and is repeated with it until it is answered. What the answers said is kept
+outside the system: it is the truth that the verdict compares with. Must not know the database.
+"""
+
+import io
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from PIL import Image
+
+TIMEOUT = 10.0  # seconds for one answer
+PAUSE = 0.5  # before asking again
+AGAIN = {429, 500, 502, 503, 504}
+CANCELLED, REPEATED = 0.1, 0.15  # of all orders
+
+
+@dataclass
+class Order:
+    """One edit that somebody wants, and what they were told about it.
+
+    `number` is also its seed, and is named by its prompt: whose picture a result is can be read from it.
+    """
+
+    number: int
+    user: str
+    key: str
+    wanted_at: float  # seconds after the start of the load
+    cancel_after: float | None
+    is_repeated: bool
+    job_id: int | None = None
+    other_ids: list[int] = field(default_factory=list)  # what repeating the request was answered with
+    said_of_cancelling: str | None = None
+    refusal: str = ""
+    longest_wait: float = 0.0  # seconds until one of its requests was answered
+
+    @property
+    def prompt(self) -> str:
+        """The wish, in words."""
+        return f"make it warmer, order {self.number}"
+
+    @property
+    def seed(self) -> int:
+        """The seed the client chose."""
+        return 1_000_000 + self.number
+
+
+class Refused(Exception):
+    """The answer was neither a success nor one that is worth repeating the request for."""
+
+
+class Load:
+    """All orders of a run, spread evenly over `seconds`; `orders` is the truth when `join` has returned."""
+
+    def __init__(
+        self,
+        web_urls: Sequence[str],
+        keys: dict[str, str],
+        *,
+        jobs: int,
+        seconds: float,
+        chance: random.Random,
+    ) -> None:
+        self.orders = _orders(list(keys), jobs, seconds, chance)
+        self.is_over = threading.Event()
+        self._urls = web_urls
+        self._keys = keys
+        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+        self._started_at = 0.0
+        self._given_up = threading.Event()
+
+    def start(self) -> None:
+        """Let the people begin."""
+        self._started_at = time.monotonic()
+        self._thread.start()
+
+    def join(self, timeout: float) -> None:
+        """Wait until everybody has their answers; after `timeout` seconds the rest goes without."""
+        self._thread.join(timeout)
+        self._given_up.set()
+        self._thread.join()
+
+    def headers(self, user: str) -> dict[str, str]:
+        """Return what a request of that person carries."""
+        return {"Authorization": f"Bearer {self._keys[user]}"}
+
+    def _run(self) -> None:
+        by_user: dict[str, list[Order]] = {}
+        for order in self.orders:
+            by_user.setdefault(order.user, []).append(order)
+        with ThreadPoolExecutor(len(by_user)) as people:
+            list(people.map(self._live, by_user.values()))
+        self.is_over.set()
+
+    def _live(self, orders: list[Order]) -> None:
+        for order in orders:
+            self._pause(self._started_at + order.wanted_at - time.monotonic())
+            try:
+                self._place(order)
+            except Refused as refusal:
+                order.refusal = str(refusal)
+
+    def _place(self, order: Order) -> None:
+        order.job_id = self._submit(order)
+        if order.is_repeated:
+            order.other_ids.append(self._submit(order))
+        if order.cancel_after is not None:
+            self._pause(order.cancel_after)
+            answer = self._ask(
+                order, lambda url: self._post(order, f"{url}/api/v1/jobs/{order.job_id}/cancel/")
+            )
+            order.said_of_cancelling = answer["status"]
+
+    def _submit(self, order: Order) -> int:
+        def post(url: str) -> requests.Response:
+            return self._post(
+                order,
+                f"{url}/api/v1/jobs/",
+                headers={"Idempotency-Key": order.key},
+                data={"prompt": order.prompt, "seed": str(order.seed)},
+                files={"image": ("photo.png", _photo(order.number), "image/png")},
+            )
+
+        return int(self._ask(order, post)["id"])
+
+    def _post(
+        self, order: Order, url: str, headers: dict[str, str] | None = None, **body: Any
+    ) -> requests.Response:
+        return requests.post(url, headers=self.headers(order.user) | (headers or {}), timeout=TIMEOUT, **body)
+
+    def _ask(self, order: Order, request: Callable[[str], requests.Response]) -> dict[str, Any]:
+        """Make a request until it is answered, each time of another web process. Raises Refused."""
+        began = time.monotonic()
+        attempt = order.number
+        while True:
+            answer = None
+            try:
+                answer = request(self._urls[attempt % len(self._urls)])
+            except requests.RequestException as error:
+                reason = type(error).__name__
+            if answer is not None and answer.ok:
+                order.longest_wait = max(order.longest_wait, time.monotonic() - began)
+                found: dict[str, Any] = answer.json()
+                return found
+            if answer is not None:
+                reason = f"{answer.status_code}: {answer.text[:200]}"
+                if answer.status_code not in AGAIN:
+                    raise Refused(reason)
+            if self._given_up.is_set():
+                raise Refused(f"not answered: {reason}")
+            self._pause(PAUSE)
+            attempt += 1
+
+    def _pause(self, seconds: float) -> None:
+        self._given_up.wait(max(0.0, seconds))
+
+
+def _orders(users: Sequence[str], jobs: int, seconds: float, chance: random.Random) -> list[Order]:
+    return [
+        Order(
+            number=number,
+            user=chance.choice(users),
+            key=f"order-{number}-{chance.getrandbits(32):08x}",
+            wanted_at=number * seconds / jobs,
+            cancel_after=chance.uniform(0, 4) if chance.random() < CANCELLED else None,
+            is_repeated=chance.random() < REPEATED,
+        )
+        for number in range(jobs)
+    ]
+
+
+def _photo(number: int) -> bytes:
+    """Return a photo like no other order's."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (number % 256, number // 256 % 256, 128)).save(buffer, "PNG")
+    return buffer.getvalue()
