@@ -20,7 +20,7 @@ PEOPLE = 30
 PROMISE = 60.0  # seconds: the longest recovery from anything
 PATIENCE = 180.0
 SHORTEST_STORM = 60.0
-SECONDS_PER_STEP = 0.25
+SECONDS_PER_STEP = 0.3
 
 
 def main() -> None:
@@ -76,7 +76,10 @@ def chaos(folder: Path, faults: list, options: argparse.Namespace) -> bool:
         (f"{item.fault}: {item.seconds:.1f} s" for item in run.recoveries if item.seconds >= PROMISE),
     )
     for item in sorted(run.recoveries, key=lambda item: item.seconds):
-        sys.stdout.write(f"{item.seconds:>6.1f} s  {item.fault} ({item.touched} edits on their way)\n")
+        sys.stdout.write(
+            f"recovered: {item.touched} edits on their way after {item.edits:>4.1f} s, "
+            f"processes after {item.processes:>4.1f} s: {item.fault}\n"
+        )
     sys.stdout.write("\n".join(verdict.lines()) + "\n")
     return verdict.holds
 

@@ -15,7 +15,8 @@ from tests.chaos.processes import Supervised
 from tests.chaos.system import System
 
 LONGER_THAN_A_LEASE = settings.JOB_LEASE.total_seconds() + 6
-FROZEN_NODE = 20.0
+FROZEN_NODE = 30.0
+LONGEST_OUTAGE = 5.0
 DOUBLES = 50
 DOUBLED = (
     "jobs.tasks.process_next_job", "jobs.tasks.sweep", "jobs.tasks.probe_nodes", "botapp.tasks.send_due",
@@ -36,7 +37,7 @@ class Fault:
 
 
 def worker_killed(system: System, chance: random.Random) -> str:
-    return _kill(chance.choice(system.workers))
+    return _kill(_at_work(system, chance))
 
 
 def all_workers_killed(system: System, chance: random.Random) -> str:
@@ -69,8 +70,9 @@ def valkey_emptied(system: System, chance: random.Random) -> str:
 
 
 def postgresql_restarted(system: System, chance: random.Random) -> str:
-    system.restart_database()
-    return "postgresql"
+    outage = chance.uniform(0, LONGEST_OUTAGE)
+    system.restart_database(outage)
+    return f"postgresql, away for {outage:.1f} s"
 
 
 def everything_killed(system: System, chance: random.Random) -> str:
@@ -84,7 +86,7 @@ def comfyui_frozen(system: System, chance: random.Random) -> str:
 
 
 def worker_frozen_past_its_lease(system: System, chance: random.Random) -> str:
-    return _freeze(chance.choice(system.workers), LONGER_THAN_A_LEASE)
+    return _freeze(_at_work(system, chance), LONGER_THAN_A_LEASE)
 
 
 def websockets_dropped_for_2_s(system: System, chance: random.Random) -> str:
@@ -124,6 +126,12 @@ FAULTS = tuple(
         ),
     )
 )  # fmt: skip
+
+
+def _at_work(system: System, chance: random.Random) -> Supervised:
+    """Return a worker that follows an edit now, if there is one."""
+    busy = [worker for worker in system.workers if system.is_at_work(worker)]
+    return chance.choice(busy or system.workers)
 
 
 def _kill(*processes: Supervised) -> str:

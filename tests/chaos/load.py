@@ -1,7 +1,7 @@
 """The clients: many people who submit edits over the REST API, as a good client does.
 
-Each request has an Idempotency-Key and is repeated with it until it is answered. What the answers said is kept
-outside the system: it is the truth that the verdict compares with. Must not know the database.
+Each request has an Idempotency-Key and is repeated with it until it is answered. What the answers said is
+kept outside the system: it is the truth that the verdict compares with. Must not know the database.
 """
 
 import io
@@ -16,6 +16,7 @@ from typing import Any
 import requests
 from PIL import Image
 
+MOST_AT_ONCE = 50
 TIMEOUT = 10.0  # seconds for one answer
 PAUSE = 0.5  # before asking again
 AGAIN = {429, 500, 502, 503, 504}
@@ -32,7 +33,6 @@ class Order:
     number: int
     user: str
     key: str
-    wanted_at: float  # seconds after the start of the load
     cancel_after: float | None
     is_repeated: bool
     job_id: int | None = None
@@ -57,33 +57,27 @@ class Refused(Exception):
 
 
 class Load:
-    """All orders of a run, spread evenly over `seconds`; `orders` is the truth when `join` has returned."""
+    """Orders of all people, `rate` a second, from `start` to `stop`; then `orders` is the truth."""
 
-    def __init__(
-        self,
-        web_urls: Sequence[str],
-        keys: dict[str, str],
-        *,
-        jobs: int,
-        seconds: float,
-        chance: random.Random,
-    ) -> None:
-        self.orders = _orders(list(keys), jobs, seconds, chance)
-        self.is_over = threading.Event()
+    def __init__(self, web_urls: Sequence[str], keys: dict[str, str], *, rate: float, seed: int) -> None:
+        self.orders: list[Order] = []
         self._urls = web_urls
         self._keys = keys
+        self._users = list(keys)
+        self._every = 1 / rate
+        self._seed = seed
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
-        self._started_at = 0.0
+        self._enough = threading.Event()
         self._given_up = threading.Event()
 
     def start(self) -> None:
         """Let the people begin."""
-        self._started_at = time.monotonic()
         self._thread.start()
 
-    def join(self, timeout: float) -> None:
-        """Wait until everybody has their answers; after `timeout` seconds the rest goes without."""
-        self._thread.join(timeout)
+    def stop(self, patience: float) -> None:
+        """Take no more orders, and wait until everybody has their answers, for `patience` seconds at most."""
+        self._enough.set()
+        self._thread.join(patience)
         self._given_up.set()
         self._thread.join()
 
@@ -92,20 +86,31 @@ class Load:
         return {"Authorization": f"Bearer {self._keys[user]}"}
 
     def _run(self) -> None:
-        by_user: dict[str, list[Order]] = {}
-        for order in self.orders:
-            by_user.setdefault(order.user, []).append(order)
-        with ThreadPoolExecutor(len(by_user)) as people:
-            list(people.map(self._live, by_user.values()))
-        self.is_over.set()
+        began = time.monotonic()
+        with ThreadPoolExecutor(MOST_AT_ONCE) as people:
+            while not self._enough.wait(began + len(self.orders) * self._every - time.monotonic()):
+                order = self._order(len(self.orders))
+                self.orders.append(order)
+                people.submit(self._live, order)
 
-    def _live(self, orders: list[Order]) -> None:
-        for order in orders:
-            self._pause(self._started_at + order.wanted_at - time.monotonic())
-            try:
-                self._place(order)
-            except Refused as refusal:
-                order.refusal = str(refusal)
+    def _order(self, number: int) -> Order:
+        # Its own chance: what an order is does not depend on those before it.
+        chance = random.Random(f"{self._seed} {number}")
+        return Order(
+            number=number,
+            user=chance.choice(self._users),
+            key=f"order-{number}-{chance.getrandbits(32):08x}",
+            cancel_after=chance.uniform(0, 4) if chance.random() < CANCELLED else None,
+            is_repeated=chance.random() < REPEATED,
+        )
+
+    def _live(self, order: Order) -> None:
+        try:
+            self._place(order)
+        except Refused as refusal:
+            order.refusal = str(refusal)
+        except Exception as error:  # of ours, and must not be lost with the thread
+            order.refusal = f"{type(error).__name__}: {error}"
 
     def _place(self, order: Order) -> None:
         order.job_id = self._submit(order)
@@ -160,20 +165,6 @@ class Load:
 
     def _pause(self, seconds: float) -> None:
         self._given_up.wait(max(0.0, seconds))
-
-
-def _orders(users: Sequence[str], jobs: int, seconds: float, chance: random.Random) -> list[Order]:
-    return [
-        Order(
-            number=number,
-            user=chance.choice(users),
-            key=f"order-{number}-{chance.getrandbits(32):08x}",
-            wanted_at=number * seconds / jobs,
-            cancel_after=chance.uniform(0, 4) if chance.random() < CANCELLED else None,
-            is_repeated=chance.random() < REPEATED,
-        )
-        for number in range(jobs)
-    ]
 
 
 def _photo(number: int) -> bytes:

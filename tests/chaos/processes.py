@@ -8,10 +8,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from qwenedit.settings import BASE_DIR
 
@@ -45,13 +44,26 @@ class Supervised:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name=name, daemon=True)
 
+    @property
+    def pid(self) -> int:
+        """The process id of its present life, or of the last one."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it lives now, be it frozen."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the process and keep it running."""
         self._thread.start()
 
     def kill(self) -> None:
-        """End it as the out-of-memory killer would."""
+        """End it as the out-of-memory killer would; return when this life of it is over."""
+        process = self._process
         self._signal(signal.SIGKILL)
+        if process is not None:
+            process.wait(GRACE)
 
     def freeze(self) -> None:
         """Stop it from doing anything, while its connections stay open."""
@@ -90,16 +102,17 @@ class Supervised:
                 )
             self.starts += 1
             process.wait()
-            self._signal(signal.SIGKILL)  # its children, as systemd does with the whole control group
+            with suppress(ProcessLookupError, PermissionError):  # its children, as systemd does
+                os.killpg(process.pid, signal.SIGKILL)
             self._stopping.wait(PAUSE)
 
     def _signal(self, number: int) -> None:
-        if self._process is not None:
+        if self.is_running:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
+                os.killpg(self.pid, number)
 
 
-def wait_for(condition: Any, what: str, *, timeout: float) -> None:
+def wait_for(condition: Callable[[], object], what: str, *, timeout: float) -> None:
     """Return as soon as `condition()` is true; an OSError counts as not yet. Raises TimeoutError."""
     deadline = time.monotonic() + timeout
     while True:

@@ -1,15 +1,13 @@
-"""One run: load, every fault alone, then a storm of many at once, then peace until nothing is left to do.
+"""One run: every fault alone, then a storm of many at once, then peace until nothing is left to do.
 
-Owns the order of events and what is measured of them. Recovery from a fault is the time from its beginning
-until every edit that was on its way has ended, another one has succeeded, and every process is up. It is
-measured of faults that struck alone.
+Owns the order of events, and how long the system took to recover: measured of faults that strike alone.
 """
 
 import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,21 +23,31 @@ logger = logging.getLogger(__name__)
 
 BETWEEN = 2.0, 6.0  # seconds from one fault of a storm to the next
 MOST_AT_ONCE = 6
-POLL = 0.25
 UNFINISHED = "SELECT id FROM jobs_job WHERE status IN ('queued', 'running')"
 ON_THEIR_WAY = "SELECT id FROM jobs_job WHERE status = 'running'"
 ACTIVE = "SELECT id FROM jobs_attempt WHERE status = 'active'"
+BUSY_NODES = "SELECT DISTINCT node_id FROM jobs_attempt WHERE status = 'active'"
 SUCCEEDED_SINCE = "SELECT id FROM jobs_job WHERE status = 'succeeded' AND finished_at > %s LIMIT 1"
 STILL_OPEN = "SELECT id FROM jobs_job WHERE id = ANY(%s) AND status IN ('queued', 'running')"
 
 
 @dataclass
 class Recovery:
-    """How long the system took to recover from one fault that struck alone."""
+    """How many seconds the system took to recover from one fault that struck alone.
+
+    `edits`: until all that were on their way (`touched` of them) had ended, and another had succeeded.
+    `processes`: until all of them answered.
+    """
 
     fault: str
-    seconds: float
-    touched: int  # edits that were on their way
+    edits: float
+    processes: float
+    touched: int
+
+    @property
+    def seconds(self) -> float:
+        """Until everything was as before."""
+        return max(self.edits, self.processes)
 
 
 class Run:
@@ -58,14 +66,31 @@ class Run:
     def strike_alone(self, faults: Sequence[Fault]) -> None:
         """Let each fault strike, in an order of chance, and wait until the system has recovered from it."""
         for fault in self._chance.sample(faults, len(faults)):
-            self._wait(lambda: self._ids(ON_THEIR_WAY), "edits are on their way")
-            with ThreadPoolExecutor(1) as pool:
-                touched, since, began = self._ids(ON_THEIR_WAY), datetime.now(UTC), time.monotonic()
-                striking = pool.submit(self._strike, fault, self._fork())
-                self._wait(lambda: self._has_recovered(striking, touched, since), f"recovery: {fault.name}")
-                recovery = Recovery(fault.name, time.monotonic() - began, len(touched))
+            self._wait(lambda: len(self._rows(BUSY_NODES)) == len(self._system.nodes), "every node has work")
+            recovery = self._recovery_from(fault)
             self.recoveries.append(recovery)
-            self._say(f"recovered from: {fault.name}, after {recovery.seconds:.1f} s")
+            self._say(
+                f"recovered from: {fault.name}; {recovery.touched} edits on their way after "
+                f"{recovery.edits:.1f} s, processes after {recovery.processes:.1f} s"
+            )
+
+    def _recovery_from(self, fault: Fault) -> Recovery:
+        touched = [row["id"] for row in self._rows(ON_THEIR_WAY)]
+        since, began = datetime.now(UTC), time.monotonic()
+
+        def edits_go_on() -> bool:
+            return not self._rows(STILL_OPEN, touched) and bool(self._rows(SUCCEEDED_SINCE, since))
+
+        def seconds_until(condition: Callable[[], bool], what: str) -> float:
+            self._wait(condition, f"{what} after: {fault.name}")
+            return time.monotonic() - began
+
+        with ThreadPoolExecutor(2) as pool:
+            striking = pool.submit(self._strike, fault, self._fork())
+            edits = pool.submit(seconds_until, edits_go_on, "edits go on")
+            striking.result()
+            processes = seconds_until(self._system.is_up, "processes answer")
+            return Recovery(fault.name, edits.result(), processes, len(touched))
 
     def storm(self, faults: Sequence[Fault], *, until: float) -> None:
         """Let faults strike beside each other until the moment `until` of the monotonic clock."""
@@ -83,11 +108,13 @@ class Run:
         for node in range(len(self._system.nodes)):
             self._system.control(node, reset=True)
         self._wait(self._system.is_up, "every process is up")
-        self._load.join(self._patience)
-        left = len(self._ids(UNFINISHED))
+        self._load.stop(self._patience)
+        left = len(self._rows(UNFINISHED))
         self._say(f"everybody has submitted; {left} edits are left")
         # What is left takes its time, and is given as much for each edit as recovery is in all.
-        self._wait(lambda: not self._ids(UNFINISHED) and not self._ids(ACTIVE), "no work is left", more=left)
+        self._wait(
+            lambda: not self._rows(UNFINISHED) and not self._rows(ACTIVE), "no work is left", more=left
+        )
         self.seconds_to_end = time.monotonic() - began
         self._say(f"no work is left, {self.seconds_to_end:.1f} s after the last fault")
 
@@ -100,15 +127,10 @@ class Run:
         self.struck.append(fault.name)
         self._say(f"{fault.name}: {whom}")
 
-    def _has_recovered(self, striking: Future[None], touched: list[int], since: datetime) -> bool:
-        if self._ids(STILL_OPEN, touched) or not self._ids(SUCCEEDED_SINCE, since):
-            return False
-        return self._system.is_up()
-
-    def _ids(self, query: str, *values: Any) -> list[int]:
+    def _rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Ask the database, which may be restarting; raises OSError then, as others that do not answer."""
         try:
-            return [row["id"] for row in self._system.rows(query, *values)]
+            return self._system.rows(query, *values)
         except psycopg.OperationalError as error:
             raise ConnectionError from error
 

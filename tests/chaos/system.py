@@ -11,13 +11,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import redis
 import requests
@@ -119,20 +122,35 @@ class System:
 
     def is_up(self) -> bool:
         """Tell whether every process does its work; raises OSError where one does not answer."""
+        return (
+            all(process.is_running for process in self.processes)
+            and self._valkey_answers()
+            and all(requests.get(f"{url}/system_stats", timeout=2).ok for url in self.node_urls)
+            and all(requests.get(f"{url}/readyz", timeout=5).ok for url in self.web_urls)
+            and all(worker.has_said(" ready.") for worker in self.workers)
+        )
+
+    def _valkey_answers(self) -> bool:
         with redis.Redis.from_url(self.redis_url, socket_timeout=2) as client, suppress(redis.RedisError):
-            if not client.ping():
-                return False
-            return (
-                all(requests.get(f"{url}/system_stats", timeout=2).ok for url in self.node_urls)
-                and all(requests.get(f"{url}/readyz", timeout=5).ok for url in self.web_urls)
-                and all(worker.has_said(" ready.") for worker in self.workers)
-            )
+            return bool(client.ping())
         return False
 
-    def restart_database(self) -> None:
-        """Restart PostgreSQL in immediate mode: every connection breaks, and it recovers from its log."""
+    def is_at_work(self, worker: Supervised) -> bool:
+        """Tell whether a worker talks to a node, as it does all the while that it follows an edit."""
+        ports = {urlsplit(url).port for url in self.node_urls}
+        with suppress(psutil.Error):
+            connections = psutil.Process(worker.pid).net_connections("tcp")
+            return any(each.raddr and each.raddr.port in ports for each in connections)
+        return False
+
+    def restart_database(self, outage: float = 0.0) -> None:
+        """Restart PostgreSQL in immediate mode: every connection breaks, and it recovers from its log.
+
+        `outage` is how many seconds it stays away.
+        """
         with self._one_restart:  # of two at once, the second comes after the first
             self.database.crash()
+            time.sleep(outage)
             self.database.start_again()
 
     def empty_valkey(self) -> None:
