@@ -15,7 +15,7 @@ from tests.chaos.processes import Supervised
 from tests.chaos.system import System
 
 LONGER_THAN_A_LEASE = settings.JOB_LEASE.total_seconds() + 6
-FROZEN_NODE = 30.0
+FROZEN_NODE = 45.0  # longer than a runner waits for a silent node
 LONGEST_OUTAGE = 5.0
 DOUBLES = 50
 DOUBLED = (

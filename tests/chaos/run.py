@@ -6,6 +6,7 @@ Owns the order of events, and how long the system took to recover: measured of f
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from tests.chaos.faults import Fault
 from tests.chaos.load import Load
@@ -23,10 +26,14 @@ logger = logging.getLogger(__name__)
 
 BETWEEN = 2.0, 6.0  # seconds from one fault of a storm to the next
 MOST_AT_ONCE = 6
+SHORTEST_STORM = 60.0
+ABSENT = (OSError, RedisError, OperationalError)
 UNFINISHED = "SELECT id FROM jobs_job WHERE status IN ('queued', 'running')"
-ON_THEIR_WAY = "SELECT id FROM jobs_job WHERE status = 'running'"
+ON_THEIR_WAY = """
+    SELECT job_id, node_id FROM jobs_attempt attempt JOIN jobs_job job ON job.id = attempt.job_id
+    WHERE attempt.status = 'active' AND job.status = 'running'
+"""
 ACTIVE = "SELECT id FROM jobs_attempt WHERE status = 'active'"
-BUSY_NODES = "SELECT DISTINCT node_id FROM jobs_attempt WHERE status = 'active'"
 SUCCEEDED_SINCE = "SELECT id FROM jobs_job WHERE status = 'succeeded' AND finished_at > %s LIMIT 1"
 STILL_OPEN = "SELECT id FROM jobs_job WHERE id = ANY(%s) AND status IN ('queued', 'running')"
 
@@ -55,7 +62,8 @@ class Run:
 
     def __init__(self, system: System, load: Load, *, chance: random.Random, patience: float) -> None:
         self.recoveries: list[Recovery] = []
-        self.struck: list[str] = []
+        self.struck: Counter[str] = Counter()
+        self.stuck: list[str] = []
         self.seconds_to_end = 0.0  # from the last fault until no work was left
         self._system = system
         self._load = load
@@ -63,10 +71,25 @@ class Run:
         self._patience = patience
         self._began = time.monotonic()
 
-    def strike_alone(self, faults: Sequence[Fault]) -> None:
-        """Let each fault strike, in an order of chance, and wait until the system has recovered from it."""
+    def play(self, faults: Sequence[Fault], *, seconds: float = 0.0) -> None:
+        """Let `faults` strike, each alone and then many at once until `seconds` are over; bring peace.
+
+        What did not happen in time ends the run, and is left in `stuck`.
+        """
+        self._load.start()
+        try:
+            self._strike_alone(faults)
+            if seconds:
+                storm = max(SHORTEST_STORM, self._began + seconds - time.monotonic())
+                self._storm(faults, until=time.monotonic() + storm)
+            self._settle()
+        except TimeoutError as error:
+            self.stuck.append(str(error))
+            self._load.stop(0.0)
+
+    def _strike_alone(self, faults: Sequence[Fault]) -> None:
         for fault in self._chance.sample(faults, len(faults)):
-            self._wait(lambda: len(self._rows(BUSY_NODES)) == len(self._system.nodes), "every node has work")
+            self._wait(self._all_nodes_have_work, "every node has work")
             recovery = self._recovery_from(fault)
             self.recoveries.append(recovery)
             self._say(
@@ -75,7 +98,7 @@ class Run:
             )
 
     def _recovery_from(self, fault: Fault) -> Recovery:
-        touched = [row["id"] for row in self._rows(ON_THEIR_WAY)]
+        touched = [*self._on_their_way()]
         since, began = datetime.now(UTC), time.monotonic()
 
         def edits_go_on() -> bool:
@@ -92,15 +115,19 @@ class Run:
             processes = seconds_until(self._system.is_up, "processes answer")
             return Recovery(fault.name, edits.result(), processes, len(touched))
 
-    def storm(self, faults: Sequence[Fault], *, until: float) -> None:
-        """Let faults strike beside each other until the moment `until` of the monotonic clock."""
+    def _storm(self, faults: Sequence[Fault], *, until: float) -> None:
+        striking = []
         with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
             while time.monotonic() < until:
-                pool.submit(self._strike, self._chance.choice(faults), self._fork())
+                striking.append(pool.submit(self._strike, self._chance.choice(faults), self._fork()))
                 time.sleep(self._chance.uniform(*BETWEEN))
+        for strike in striking:
+            try:
+                strike.result()
+            except ABSENT as error:  # whoever it was to hit was down
+                self._say(f"nobody was hit: {error}")
 
-    def settle(self) -> None:
-        """Bring everything back and wait until no work is left. Raises TimeoutError."""
+    def _settle(self) -> None:
         self._say("the faults are over")
         began = time.monotonic()
         for process in self._system.processes:
@@ -120,12 +147,18 @@ class Run:
 
     def _strike(self, fault: Fault, chance: random.Random) -> None:
         self._say(f"{fault.name} …")
-        try:
-            whom = fault.strike(self._system, chance)
-        except Exception as error:  # what it was to hit may be down already
-            whom = f"nobody: {type(error).__name__}: {error}"
-        self.struck.append(fault.name)
+        whom = fault.strike(self._system, chance)
+        self.struck[fault.name] += 1
         self._say(f"{fault.name}: {whom}")
+
+    def _all_nodes_have_work(self) -> bool:
+        return len({*self._on_their_way().values()}) == len(self._system.nodes)
+
+    def _on_their_way(self) -> dict[int, int]:
+        """Return the node of each edit that is on one, but for those that their clients cancel anyway."""
+        cancelled = {order.job_id for order in self._load.orders if order.cancel_after is not None}
+        running = {row["job_id"]: row["node_id"] for row in self._rows(ON_THEIR_WAY)}
+        return {job: node for job, node in running.items() if job not in cancelled}
 
     def _rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Ask the database, which may be restarting; raises OSError then, as others that do not answer."""

@@ -211,7 +211,9 @@ class System:
             process.start()
 
     def _process(self, name: str, command: list[str], environment: Any) -> Supervised:
-        return Supervised(name, command, environment=environment, log=self._logs / f"{name}.log")
+        # What can not be tied to this process at least lives in the folder, by which a sweep finds it.
+        cwd = self.folder if name == "valkey" else BASE_DIR
+        return Supervised(name, command, environment=environment, log=self._logs / f"{name}.log", cwd=cwd)
 
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(

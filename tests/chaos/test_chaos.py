@@ -51,11 +51,11 @@ def test_chaos_loses_nothing_does_nothing_twice_and_charges_nothing_wrongly(
     with System(folder, seconds_per_step=SECONDS_PER_STEP, start_timeout=PATIENCE) as system:
         load = Load(system.web_urls, system.make_people(PEOPLE), rate=RATE, seed=SEED)
         run = Run(system, load, chance=random.Random(SEED), patience=PATIENCE)
-        load.start()
 
-        run.strike_alone(faults)
-        run.settle()
+        run.play(faults)
 
         verdict = Verdict(system, load)
         verdict.reach()
+    assert run.stuck == []
+    assert run.struck.keys() == SHORT
     assert verdict.holds, "\n".join(verdict.lines())
