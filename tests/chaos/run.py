@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 BETWEEN = 2.0, 6.0  # seconds from one fault of a storm to the next
 MOST_AT_ONCE = 6
 SHORTEST_STORM = 60.0
+ONE_EDIT = 5.0
 ABSENT = (OSError, RedisError, OperationalError)
 UNFINISHED = "SELECT id FROM jobs_job WHERE status IN ('queued', 'running')"
 ON_THEIR_WAY = """
@@ -138,10 +139,8 @@ class Run:
         self._load.stop(self._patience)
         left = len(self._rows(UNFINISHED))
         self._say(f"everybody has submitted; {left} edits are left")
-        # What is left takes its time, and is given as much for each edit as recovery is in all.
-        self._wait(
-            lambda: not self._rows(UNFINISHED) and not self._rows(ACTIVE), "no work is left", more=left
-        )
+        # What is left takes its time, and is given as much for each edit as it would take alone.
+        self._wait(self._has_ended, "no work is left", more=left * ONE_EDIT)
         self.seconds_to_end = time.monotonic() - began
         self._say(f"no work is left, {self.seconds_to_end:.1f} s after the last fault")
 
@@ -150,6 +149,13 @@ class Run:
         whom = fault.strike(self._system, chance)
         self.struck[fault.name] += 1
         self._say(f"{fault.name}: {whom}")
+
+    def _has_ended(self) -> bool:
+        # A node that was frozen may still work for nobody: its prompt could not be taken off it.
+        is_idle = not any(
+            any(self._system.queue_of(node).values()) for node in range(len(self._system.nodes))
+        )
+        return is_idle and not self._rows(UNFINISHED) and not self._rows(ACTIVE)
 
     def _all_nodes_have_work(self) -> bool:
         return len({*self._on_their_way().values()}) == len(self._system.nodes)

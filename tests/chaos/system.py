@@ -120,6 +120,11 @@ class System:
         with suppress(requests.RequestException):
             requests.post(f"{self.node_urls[node]}/sandbox/faults", json=faults, timeout=5)
 
+    def queue_of(self, node: int) -> dict[str, list[Any]]:
+        """Return what runs and what waits on a node; raises requests.RequestException."""
+        queue: dict[str, list[Any]] = requests.get(f"{self.node_urls[node]}/queue", timeout=10).json()
+        return queue
+
     def is_up(self) -> bool:
         """Tell whether every process does its work; raises OSError where one does not answer."""
         return (

@@ -221,9 +221,9 @@ class Verdict:
             "no lease is held",
             (_named(job) for job in self._jobs.values() if job["lease_token"] or job["lease_until"]),
         )
-        waiting = {url: requests.get(f"{url}/queue", timeout=10).json() for url in self._system.node_urls}
+        queues = {node.name: self._system.queue_of(number) for number, node in enumerate(self._system.nodes)}
         self.expect(
-            "no node has work", (f"{url}: {queue}" for url, queue in waiting.items() if any(queue.values()))
+            "no node has work", (f"{name}: {queue}" for name, queue in queues.items() if any(queue.values()))
         )
         open_ = self._system.rows("SELECT id FROM botapp_delivery WHERE finished_at IS NULL")
         self.expect("nothing waits to be delivered", (f"delivery {row['id']}" for row in open_))
