@@ -6,17 +6,18 @@ import random
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from qwenedit.settings import BASE_DIR
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.load import Load
 from tests.chaos.run import Run
 from tests.chaos.system import System
 from tests.chaos.verdict import Verdict
-from tests.session import end_on_sigterm
+from tests.session import SessionFolder, end_on_sigterm, sweep_killed_sessions
 
+LOGS = BASE_DIR / "var" / "chaos"
 PEOPLE = 30
 PROMISE = 60.0  # seconds: the longest recovery from anything
 PATIENCE = 180.0
@@ -40,17 +41,15 @@ def main() -> None:
     faults = [
         fault for fault in FAULTS if not options.fault or any(word in fault.name for word in options.fault)
     ]
-    folder = Path(tempfile.mkdtemp(prefix="qwenedit-chaos-"))
-    folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
-    holds = False
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    sweep_killed_sessions()
+    folder = SessionFolder()
     try:
-        sys.stdout.write(f"seed {options.seed}\n")
-        holds = chaos(folder, faults, options)
+        sys.stdout.write(f"seed {options.seed}, logs in {LOGS}\n")
+        holds = chaos(folder.path, faults, options)
     finally:
-        if holds:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            sys.stdout.write(f"the logs are in {folder / 'logs'}\n")
+        folder.remove()
     sys.stdout.write(f"seed {options.seed}: {'everything holds' if holds else 'BROKEN'}\n")
     sys.exit(not holds)
 
@@ -58,7 +57,8 @@ def main() -> None:
 def chaos(folder: Path, faults: Sequence[Fault], options: argparse.Namespace) -> bool:
     """Run everything, print the table, and tell whether all of it holds."""
     seconds = 60 * options.minutes
-    with System(folder, seconds_per_step=SECONDS_PER_STEP) as system:
+    folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
+    with System(folder, LOGS, seconds_per_step=SECONDS_PER_STEP) as system:
         people = system.make_people(PEOPLE)
         load = Load(system.web_urls, people, rate=options.jobs / seconds, seed=options.seed)
         run = Run(system, load, chance=random.Random(options.seed), patience=PATIENCE)

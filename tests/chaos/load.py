@@ -27,7 +27,7 @@ CANCELLED, REPEATED = 0.1, 0.15  # of all orders
 class Order:
     """One edit that somebody wants, and what they were told about it.
 
-    `number` is also its seed, and is named by its prompt: whose picture a result is can be read from it.
+    Prompt and seed name its `number`: from what a node wrote into a picture one sees whose it is.
     """
 
     number: int

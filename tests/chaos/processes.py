@@ -76,6 +76,8 @@ class Supervised:
     def stop(self) -> None:
         """End it for good: SIGTERM, and SIGKILL after its grace."""
         self._stopping.set()
+        if not self._thread.is_alive():
+            return
         self.thaw()
         self._signal(signal.SIGTERM)
         self._thread.join(GRACE)

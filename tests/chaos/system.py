@@ -40,15 +40,16 @@ POSTGRES_OPTIONS = {"synchronous_commit": "on"}
 
 
 class System:
-    """Everything, for the length of a `with` block; `folder` keeps the data, and `folder/logs` the output."""
+    """Everything, for the length of a `with` block; `folder` keeps the data, and `logs` the output."""
 
-    def __init__(self, folder: Path, *, seconds_per_step: float, start_timeout: float = 120.0) -> None:
+    def __init__(
+        self, folder: Path, logs: Path, *, seconds_per_step: float, start_timeout: float = 120.0
+    ) -> None:
         self.folder = folder
         self.database = PostgresServer(folder / "postgres", POSTGRES_OPTIONS)
         self._timeout = start_timeout
         self._one_restart = threading.Lock()
-        self._logs = folder / "logs"
-        self._logs.mkdir()
+        self._logs = logs
         ports = _free_ports(1 + NODES + WEBS)
         self._valkey_port = next(ports)
         self.redis_url = f"redis://{HOST}:{self._valkey_port}/0"

@@ -48,7 +48,7 @@ def test_chaos_loses_nothing_does_nothing_twice_and_charges_nothing_wrongly(
     caplog.set_level(logging.INFO)
     faults = [fault for fault in FAULTS if fault.name in SHORT]
     assert len(faults) == len(SHORT)
-    with System(folder, seconds_per_step=SECONDS_PER_STEP, start_timeout=PATIENCE) as system:
+    with System(folder, folder, seconds_per_step=SECONDS_PER_STEP, start_timeout=PATIENCE) as system:
         load = Load(system.web_urls, system.make_people(PEOPLE), rate=RATE, seed=SEED)
         run = Run(system, load, chance=random.Random(SEED), patience=PATIENCE)
 
