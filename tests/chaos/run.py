@@ -86,7 +86,8 @@ class Run:
             self._settle()
         except TimeoutError as error:
             self.stuck.append(str(error))
-            self._load.stop(0.0)
+        finally:
+            self._load.stop(0.0)  # otherwise they would ask for ever
 
     def _strike_alone(self, faults: Sequence[Fault]) -> None:
         for fault in self._chance.sample(faults, len(faults)):
