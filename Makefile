@@ -1,7 +1,7 @@
 # Every command sets up what it needs: virtual environment, packages, database, embedded services.
 # ARGS go to pytest, as in: make test ARGS="tests/jobs -x"
 
-.PHONY: run test check bench lock clean help
+.PHONY: run test chaos check bench lock clean help
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -21,6 +21,10 @@ run:  ## start everything on this machine and make one edit; ONCE=1 ends after i
 test:  ## run the whole test suite
 	$(INSTALL) requirements-dev.txt
 	@exec $(PYTHON) -m pytest -n auto --maxprocesses=4 $(ARGS)
+
+chaos:  ## kill, freeze and cut off everything under load, then audit; ARGS="--jobs 400 --minutes 5 --seed 7"
+	$(INSTALL) requirements-dev.txt
+	@exec $(PYTHON) -m tests.chaos $(ARGS)
 
 check:  ## format, lint, types, import contracts, Django's own checks, migrations, API schema, documentation
 	$(INSTALL) requirements-dev.txt
