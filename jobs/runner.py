@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from jobs import attempts, nodes, scheduler
 from jobs.attempts import AttemptRun, WorkerStopping
-from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
+from jobs.comfy.errors import ComfyError, ComfyUnreachable
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, StaleState
 from jobs.scheduler import Claim, Idle
@@ -129,8 +129,8 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
             detail=error.detail,
             retryable=error.retryable,
             at_once=error.is_nodes_loss,
-            # An attempt that was adopted before the node accepted it failed with its worker, not by itself.
-            consumed=not (isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None),
+            # What the node had not begun is not what took the node away.
+            consumed=not (error.is_nodes_loss and attempt.executing_at is None),
         )
     except Exception as error:
         logger.exception("Attempt failed by a mistake of ours", attempt=attempt.number)

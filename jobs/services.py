@@ -217,9 +217,9 @@ def settle_failure(
     """End an attempt that failed: queue the job again, or fail it and give the points back.
 
     `message` is for the user, `detail` for the operator. `at_once` leaves out the pause before the next
-    attempt: it was the node that failed, and others may not. `consumed` is False where the attempt was lost
-    with its worker: no fault of the job's, but bounded by MOST_ATTEMPTS, lest an edit that kills its
-    worker do so for ever. Raises StaleState where the lease was lost.
+    attempt: it was the node that failed, and others may not. `consumed` is False where the node was lost
+    before it began: no fault of the job's, but bounded by MOST_ATTEMPTS, lest an edit that kills whoever
+    takes it do so for ever. Raises StaleState where the lease was lost.
     """
     now = timezone.now()
     with transaction.atomic():
