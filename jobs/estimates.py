@@ -13,6 +13,7 @@ from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptStatus, JobStatus
 
 RECENT = 20
+MOST_COUNTED = 20  # jobs at once; for more, one look at the whole queue costs less than a count for each
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
 
 
@@ -33,22 +34,35 @@ def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
     queued = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not queued:
         return {}
+    positions = _counted(queued) if len(queued) <= MOST_COUNTED else _looked_up(queued)
+    running = Job.objects.filter(status=JobStatus.RUNNING).count()
+    lanes = max(1, Node.objects.in_service().exclude(is_healthy=False).count())
+    seconds = typical_duration().total_seconds()
+    return {
+        pk: Estimate(position, ceil(ceil((running + position) / lanes) * seconds))
+        for pk, position in positions.items()
+    }
+
+
+def _counted(jobs: list[Job]) -> dict[int, int]:
     ahead = Job.objects.filter(status=JobStatus.QUEUED).aggregate(
         **{
             f"of_{job.pk}": Count(
                 "pk", filter=Q(priority__gt=job.priority) | Q(priority=job.priority, pk__lt=job.pk)
             )
-            for job in queued
+            for job in jobs
         }
     )
-    running = Job.objects.filter(status=JobStatus.RUNNING).count()
-    lanes = max(1, Node.objects.in_service().exclude(is_healthy=False).count())
-    seconds = typical_duration().total_seconds()
-    positions = {job.pk: ahead[f"of_{job.pk}"] + 1 for job in queued}
-    return {
-        pk: Estimate(position, ceil(ceil((running + position) / lanes) * seconds))
-        for pk, position in positions.items()
-    }
+    return {job.pk: ahead[f"of_{job.pk}"] + 1 for job in jobs}
+
+
+def _looked_up(jobs: list[Job]) -> dict[int, int]:
+    queue = (
+        Job.objects.filter(status=JobStatus.QUEUED).order_by("-priority", "pk").values_list("pk", flat=True)
+    )
+    places = {pk: place for place, pk in enumerate(queue, start=1)}
+    # Whoever left the queue since the caller read its row is as good as first.
+    return {job.pk: places.get(job.pk, 1) for job in jobs}
 
 
 def typical_duration() -> timedelta:

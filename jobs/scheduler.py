@@ -17,7 +17,7 @@ from django.db.models import Count, F, Max
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from jobs import nodes
+from jobs import news, nodes
 from jobs.models import Attempt, Job, Node, Served, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
@@ -161,4 +161,5 @@ def _claim_for(node: Node) -> Claim | None:
         number = (job.attempts.aggregate(last=Max("number"))["last"] or 0) + 1
         attempt = Attempt.objects.create(job=job, node=node, number=number, created_at=now)
         Served.objects.update_or_create(user_id=job.user_id, defaults={"at": now})
+        news.tell(job.pk)
     return Claim(job, attempt, lease, adopted=False)

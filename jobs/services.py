@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import pictures
+from jobs import news, pictures
 from jobs.estimates import estimate
 from jobs.models import Attempt, Job, JobImage, JobQuerySet, StaleState
 from jobs.policy import check_prompt
@@ -219,6 +219,7 @@ def settle_failure(
             delays = settings.JOB_RETRY_DELAYS
             delay = delays[min(failures, len(delays)) - 1] if consumed else timedelta(0)
             lease.held().advance(JobStatus.QUEUED, next_attempt_at=now + delay, **common)
+            news.tell(job.pk)
             job.refresh_from_db()
         else:
             lease.held().advance(
@@ -244,6 +245,7 @@ def _finish(job_id: int, *, refund: str = "") -> Job:
             user_id=job.user_id, job_id=job.pk, points=job.price, reason=f"Job {job.pk} {refund}"
         )
     job_finished.send(sender=Job, job=job)
+    news.tell(job.pk)
     return job
 
 
