@@ -42,7 +42,7 @@ LONGEST_EVENT_ID = 15  # digits
 
 DESCRIPTION = """\
 Server-sent events until the edit has ended, the first of them at once. `data` is the JSON of
-`GET /jobs/{id}/`; the event's name is `status` where the status is new, and `progress` where anything else is.
+`GET /jobs/{id}/`; an event is named `status` where the status is new, and `progress` where anything else is.
 A stream also ends after ten minutes, and when the server restarts: connect again, unless the last status was
 final."""
 LAST_EVENT_ID = OpenApiParameter(

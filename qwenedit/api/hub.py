@@ -139,7 +139,10 @@ class Hub:
             while True:
                 await self._look_around()
         finally:
-            hints.cancel()
+            # Again and again: redis-py loses a cancellation that comes while it connects.
+            while not hints.done():
+                hints.cancel()
+                await asyncio.wait({hints}, timeout=BREATH)
 
     async def _look_around(self) -> None:
         """Look at all once, then at what hints name, until it is time to look at all again."""
