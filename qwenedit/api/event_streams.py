@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import ClassVar
 
 from django.conf import settings
@@ -86,7 +86,7 @@ def answer(request: Request, job: Job) -> HttpResponseBase:
 
 async def stream(
     topic: Topic, user_id: int, first: Snapshot, beginning: bytes, events: Events
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the beginning, then the news of the topic until the job has ended, or the stream has."""
     yield beginning
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ time, and none where nobody listens. Knows nothing of HTTP. All but `has_room` b
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -33,7 +33,7 @@ class Listener:
     def __init__(self, seen: Snapshot) -> None:
         self.is_over = False
         self._seen = seen
-        self._newest = seen
+        self.newest = seen
         self._news = asyncio.Event()
 
     async def next(self, *, timeout: float) -> Snapshot | None:
@@ -42,15 +42,15 @@ class Listener:
             async with asyncio.timeout(timeout):
                 await self._news.wait()
         self._news.clear()
-        if self.is_over or self._newest == self._seen:
+        if self.is_over or self.newest == self._seen:
             return None
-        self._seen = self._newest
+        self._seen = self.newest
         return self._seen
 
     def show(self, snapshot: Snapshot) -> None:
         """Offer a snapshot."""
-        if snapshot != self._newest:
-            self._newest = snapshot
+        if snapshot != self.newest:
+            self.newest = snapshot
             self._news.set()
 
     def end(self) -> None:
@@ -61,10 +61,10 @@ class Listener:
 
 @dataclass
 class _Room:
-    """Those who listen to one topic, and what they were shown; None where somebody has yet to see it."""
+    """Those who listen to one topic, and what all of them were shown; None where that differs."""
 
+    shown: Snapshot | None
     listeners: set[Listener] = field(default_factory=set)
-    shown: Snapshot | None = None
 
 
 class Hub:
@@ -73,7 +73,7 @@ class Hub:
     def __init__(self) -> None:
         self.is_closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hub")
-        self._rooms: dict[Topic, _Room] = defaultdict(_Room)
+        self._rooms: dict[Topic, _Room] = {}
         # They enter their rooms between two looks: what is being read now may be older than what they saw.
         self._arrivals: dict[Listener, Topic] = {}
         self._open: Counter[int] = Counter()
@@ -126,6 +126,16 @@ class Hub:
             self._task.cancel()
             self._task = None
 
+    def _enter(self) -> set[Topic]:
+        """Let those who came meanwhile into their rooms; return the topics they came for."""
+        arrivals, self._arrivals = self._arrivals, {}
+        for listener, topic in arrivals.items():
+            room = self._rooms.setdefault(topic, _Room(shown=listener.newest))
+            room.listeners.add(listener)
+            if room.shown != listener.newest:  # who has seen less than the others is not known
+                room.shown = None
+        return set(arrivals.values())
+
     def _hear(self, job_id: int | None) -> None:
         if job_id is None:
             self._look_at_all = True
@@ -161,14 +171,11 @@ class Hub:
     async def _look(self, *, everything: bool) -> None:
         hinted, self._hinted = self._hinted, set()
         self._wake.clear()
-        arrivals, self._arrivals = self._arrivals, {}
-        for listener, topic in arrivals.items():
-            self._rooms[topic].listeners.add(listener)
-            self._rooms[topic].shown = None
+        entered = self._enter()
         rooms = {
             topic: room
             for topic, room in self._rooms.items()
-            if everything or room.shown is None or topic.job_id in hinted
+            if everything or topic in entered or topic.job_id in hinted
         }
         if not rooms:
             return

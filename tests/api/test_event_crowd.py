@@ -19,7 +19,7 @@ from tests.api.server import WebServer
 from tests.factories import JobFactory, give_points
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.postgres, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.postgres, pytest.mark.timeout(600)]
 
 CROWD = 1000
 JOBS_FOLLOWED = 10
