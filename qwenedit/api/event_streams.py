@@ -45,6 +45,20 @@ Server-sent events until the edit has ended, the first of them at once. `data` i
 `GET /jobs/{id}/`; an event is named `status` where the status is new, and `progress` where anything else is.
 A stream also ends after ten minutes, and when the server restarts: connect again, unless the last status was
 final."""
+# Of each event, as OpenAPI describes a sequence: the fields are text, and the text of `data` is JSON.
+EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "A number, higher with every event."},
+        "event": {"type": "string", "enum": ["status", "progress"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    },
+    "required": ["id", "event", "data"],
+}
 LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID",
     {"type": "string"},

@@ -187,7 +187,9 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
     @extend_schema(
         summary="An edit as it happens",
         description=event_streams.DESCRIPTION,
-        responses={(200, event_streams.MEDIA_TYPE): OpenApiResponse(OpenApiTypes.STR, description="Events")},
+        responses={
+            (200, event_streams.MEDIA_TYPE): OpenApiResponse(event_streams.EVENT, description="Each event"),
+        },
         parameters=[event_streams.LAST_EVENT_ID],
     )
     @action(detail=True)
