@@ -23,7 +23,6 @@ from jobs.states import AttemptStatus, JobStatus
 from qwenedit.lib.compiled import Compiled, CompiledNumbers
 
 RECENT = 20
-MOST_COUNTED = 20  # jobs at once; for more, one look at the whole queue costs less than a count for each
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
 
 
@@ -40,25 +39,26 @@ def estimate(job: Job) -> Estimate | None:
 
 
 def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
-    """Return where the queued ones among `jobs` stand, by id."""
+    """Return where the queued ones among `jobs` stand, by id; takes no more queries for many than for one."""
     queued = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not queued:
         return {}
     lanes = _Lanes.now(timezone.now())
-    ahead = _counted(queued) if len(queued) <= MOST_COUNTED else _looked_up(queued)
+    ahead = _counted(queued[0]) if len(queued) == 1 else _looked_up(queued)
     return {
         pk: Estimate(everybodys + 1, ceil(lanes.seconds_until_end(everybodys, own_ahead=own)))
         for pk, (everybodys, own) in ahead.items()
     }
 
 
-def _counted(jobs: Iterable[Job]) -> dict[int, tuple[int, int]]:
-    """Return how many jobs come before each, and how many of them are the same user's."""
-    found = {job.pk: _ahead(job.priority, job.turn, job.pk, job.user_id) for job in jobs}
-    return {pk: rows[0] if rows else (0, 0) for pk, rows in found.items()}
+def _counted(job: Job) -> dict[int, tuple[int, int]]:
+    """Return how many jobs come before this one, and how many of them are the same user's."""
+    rows = _ahead(job.priority, job.turn, job.pk, job.user_id)
+    return {job.pk: rows[0] if rows else (0, 0)}
 
 
 def _looked_up(jobs: Iterable[Job]) -> dict[int, tuple[int, int]]:
+    # For several, one look at the whole queue costs less than a count for each.
     # Whoever left the queue since the caller read its row is as good as first.
     found = {job.pk: (0, 0) for job in jobs}
     own: Counter[int] = Counter()

@@ -375,4 +375,4 @@ class TestBodies:
     def test_with_fields_that_mean_nothing_are_read_past_them(self, submit: Submit) -> None:
         assert submit(price="0", user="1", status="succeeded", priority="100").status_code == 201
         job = Job.objects.get()
-        assert (job.price, job.status, job.priority) == (30, "queued", Job.Priority.INTERACTIVE)
+        assert (job.price, job.status, job.priority) == (30, "queued", Job.Priority.BATCH)
