@@ -1,7 +1,7 @@
 # Every command sets up what it needs: virtual environment, packages, database, embedded services.
 # ARGS go to pytest, as in: make test ARGS="tests/jobs -x"
 
-.PHONY: run test check lock clean help
+.PHONY: run test chaos check bench lock clean help
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -22,11 +22,15 @@ test:  ## run the whole test suite
 	$(INSTALL) requirements-dev.txt
 	@exec $(PYTHON) -m pytest -n auto --maxprocesses=4 $(ARGS)
 
+chaos:  ## kill, freeze and cut off everything under load, then audit; ARGS="--jobs 400 --minutes 5 --seed 7"
+	$(INSTALL) requirements-dev.txt
+	@exec $(PYTHON) -m tests.chaos $(ARGS)
+
 check:  ## format, lint, types, import contracts, Django's own checks, migrations, API schema, documentation
 	$(INSTALL) requirements-dev.txt
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy qwenedit payments jobs botapp manage.py celery_worker.py
+	$(PYTHON) -m mypy qwenedit payments jobs webhooks botapp manage.py celery_worker.py
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo
 	$(PYTHON) manage.py check --fail-level WARNING
 	DEBUG=false METRICS_TOKEN=set COMFYUI_URL=http://gpu:8188 SUPPORT_CONTACT=@set SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))') \
@@ -34,6 +38,10 @@ check:  ## format, lint, types, import contracts, Django's own checks, migration
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(PYTHON) manage.py spectacular --validate --fail-on-warn --file /dev/null
 	$(PYTHON) manage.py document_settings --check
+
+bench:  ## measure against a direct client, into var/bench/; ARGS="overhead throughput --quick" names rows
+	$(INSTALL) requirements-dev.txt
+	@exec $(PYTHON) -m bench $(ARGS)
 
 lock:  ## compile requirements*.in into requirements*.txt, with hashes
 	$(INSTALL) requirements-dev.txt

@@ -1,33 +1,25 @@
 """The weekly bonus for many users on a PostgreSQL of its own, beside plain SQL that does the same sums.
 
-    python -m bench.bonus --users 1000000
-
 The plain side is one INSERT … SELECT of entries and one UPDATE of balances, in one transaction, on a copy of
 the same database: no keys to look out for, no notices, no log lines, everybody locked until the end.
-Writes its figures to `var/bench/bonus.json`. The log goes to a file, as one line per user is part of the job.
+The log goes to a file, as one line per user is part of the job.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 import logging.config
 import os
-import platform
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
+from bench.report import Figures, run
 from tests.postgres import DATABASE, PostgresServer
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-RESULTS = PROJECT_ROOT / "var" / "bench" / "bonus.json"
 FRIDAY_EVENING = datetime(2026, 11, 27, 20, 0, 30, tzinfo=UTC)
 AMOUNT = 10
 WELCOME = 60
@@ -61,28 +53,21 @@ SELECT
 """
 
 
-def main() -> None:
-    """Measure, print and write down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--log-format", choices=("json", "text"), default="json")
-    options = parser.parse_args()
+def measure(quick: bool) -> Figures:  # noqa: FBT001
+    """Return the figures of one run on a database of its own; raises SystemExit where somebody's is wrong."""
     with tempfile.TemporaryDirectory(prefix="qwenedit-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
         with PostgresServer(folder / "postgres") as server:
-            figures = measure(server.url, folder, options.users, options.log_format)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
-    sys.stdout.write("".join(f"{name:<16} {value}\n" for name, value in figures.items()))
+            return _compare(server.url, folder, 1_000 if quick else 1_000_000)
 
 
-def measure(url: str, folder: Path, users: int, log_format: str) -> dict[str, Any]:
+def _compare(url: str, folder: Path, users: int) -> Figures:
     """Return the figures of one run; both sides start from copies of one database."""
     os.environ |= {
         "DATABASE_URL": url,
         "VAR_DIR": str(folder),
-        "LOG_FORMAT": log_format,
+        "LOG_FORMAT": "json",
         "DJANGO_SETTINGS_MODULE": "qwenedit.settings",
         "WEEKLY_BONUS_AMOUNT": str(AMOUNT),
         "WEEKLY_BONUS_DAY": "4",
@@ -118,9 +103,6 @@ def measure(url: str, folder: Path, users: int, log_format: str) -> dict[str, An
         "ratio": round(seconds / plain, 2),
         "users_per_second": round(users / seconds),
         "repeat_ms": round(repeated * 1000, 2),
-        "log_format": log_format,
-        "cpus": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
     }
 
 
@@ -160,4 +142,4 @@ def _run_bonus(log: Path, users: int) -> tuple[float, float, int]:
 
 
 if __name__ == "__main__":
-    main()
+    run("bonus", measure)

@@ -14,32 +14,23 @@ import argparse
 import base64
 import json
 import os
-import secrets
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from tests.postgres import PostgresServer
+from bench.system import PROJECT_ROOT, System, installation, wait_until
 from tests.servers import SandboxServer, start_sandbox_comfyui
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 RESULTS = PROJECT_ROOT / "var" / "bench" / "bot.json"
 PHOTO = PROJECT_ROOT / "qwenedit" / "sandbox" / "telegram" / "static" / "sample.jpg"
 FIRST_USER = 50_000
 PATIENCE = 300.0
-PORT = 8765
-WEB_PROCESSES = 2  # as in the Procfile
-READY_TIMEOUT = 60.0
 
 
 def main() -> None:
@@ -51,23 +42,12 @@ def main() -> None:
     )
     parser.add_argument("--mode", choices=("polling", "webhook"), default="polling")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="qwenedit-bench-") as name, ExitStack() as stack:
-        folder = Path(name)
-        folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
-        database = stack.enter_context(PostgresServer(folder / "postgres"))
-        comfyui = stack.enter_context(start_sandbox_comfyui())
-        telegram = stack.enter_context(SandboxServer("telegram"))
-        environment = os.environ | {
-            "DATABASE_URL": database.url,
-            "VAR_DIR": str(folder / "var"),
-            "COMFYUI_URL": comfyui.url,
-            "TELEGRAM_API_URL": telegram.url,
-            "PUBLIC_URL": f"http://127.0.0.1:{PORT}",
-            "DEBUG": "false",
-            "SECRET_KEY": secrets.token_urlsafe(50),
-            "LOG_LEVEL": "warning",
-        }
-        receiver = stack.enter_context(_system(environment, options.mode, telegram.url))
+    with (
+        start_sandbox_comfyui() as comfyui,
+        SandboxServer("telegram") as telegram,
+        installation(COMFYUI_URL=comfyui.url, TELEGRAM_API_URL=telegram.url) as system,
+    ):
+        receiver = _start(system, options.mode, telegram.url)
         figures = _measure(telegram.url, receiver, options.users, options.seconds) | {"mode": options.mode}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
@@ -76,37 +56,17 @@ def main() -> None:
         raise SystemExit("Not everybody has exactly one result")
 
 
-@contextmanager
-def _system(environment: dict[str, str], mode: str, telegram: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the processes of production; yield the one that receives updates."""
-
-    def python(*arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, *arguments]
-        process = subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment)  # noqa: S603
-        running.append(process)
-        return process
-
-    running: list[subprocess.Popen[bytes]] = []
-    manage = str(PROJECT_ROOT / "manage.py")
-    try:
-        if python(manage, "prepare").wait():
-            raise SystemExit("The database could not be prepared")
-        python("-m", "celery", "-q", "-A", "celery_worker", "worker", "--without-mingle", "--without-gossip")
-        python("-m", "qwenedit.beat")
-        if mode == "webhook":
-            web = ("uvicorn", "qwenedit.asgi:application", f"--port={PORT}", "--log-level=warning")
-            receiver = python("-m", *web, "--no-access-log", f"--workers={WEB_PROCESSES}")
-            _wait(lambda: requests.get(f"http://127.0.0.1:{PORT}/healthz", timeout=5).ok)
-            python(manage, "runbot", "--webhook").wait()
-        else:
-            receiver = python(manage, "runbot")
-        _wait(lambda: _greeted(telegram))
-        yield receiver
-    finally:
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        for process in running:
-            process.wait(20)
+def _start(system: System, mode: str, telegram: str) -> subprocess.Popen[bytes]:
+    """Start the processes of production; return the one that receives updates."""
+    system.start_worker()
+    system.start_beat()
+    if mode == "webhook":
+        receiver = system.start_web()
+        system.manage("runbot", "--webhook")
+    else:
+        receiver = system.python("manage.py", "runbot")
+    wait_until(lambda: _greeted(telegram))
+    return receiver
 
 
 def _greeted(telegram: str) -> bool:
@@ -175,19 +135,6 @@ def _act(telegram: str, action: str, **arguments: Any) -> dict[str, Any]:
     answer = requests.post(f"{telegram}/sandbox/act", json={"action": action, **arguments}, timeout=60)
     answer.raise_for_status()
     return dict(answer.json())
-
-
-def _wait(condition: Any) -> None:
-    deadline = time.time() + READY_TIMEOUT
-    while True:
-        try:
-            if condition():
-                return
-        except requests.RequestException:
-            pass
-        if time.time() > deadline:
-            raise SystemExit("The system did not come up")
-        time.sleep(0.2)
 
 
 def _peak_mb(pid: int) -> int:

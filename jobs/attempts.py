@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import PurePath
 
 import structlog
@@ -19,7 +18,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
-from jobs import news, nodes, pictures, scheduler
+from jobs import news, nodes, pictures
 from jobs.comfy.answers import OutputImage
 from jobs.comfy.errors import ComfyUnreachable, ExecutionFailed
 from jobs.comfy.events import EventStream
@@ -29,15 +28,21 @@ from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, JobImage
 from jobs.scheduler import Claim
 from jobs.states import AttemptStatus
+from qwenedit.lib.compiled import Compiled
 from qwenedit.lib.images import ImageTooLarge, InvalidImage, Picture, strip_result
 
 logger = structlog.get_logger(__name__)
 
 PROGRESS_EVERY = 0.1  # seconds: every step of the sampler is told, unless they come faster
+RECORD_AFTER = 0.5  # seconds: an attempt that is over sooner is recorded once, when it is settled
 LARGEST_RESULT = 64 * 1024 * 1024
 LONGEST_TRANSFERS = 600.0  # seconds for all pictures of an attempt, to the node and back
 
 stopping = threading.Event()
+
+_inputs = Compiled(
+    lambda job: JobImage.objects.filter(job=job, role=JobImage.Role.INPUT).order_by("position")
+)
 
 
 class WorkerStopping(Exception):
@@ -72,7 +77,8 @@ class AttemptRun:
         self.prompt_id = str(claim.attempt.pk)
         self.keeper = keeper
         self.told_progress = 0
-        self.told_at = 0.0
+        self.began = self.told_at = time.monotonic()
+        self.is_recorded = True
 
     def perform(self) -> Picture:
         """Upload, submit, follow and collect. Raises ComfyError, StaleState or WorkerStopping."""
@@ -85,7 +91,7 @@ class AttemptRun:
 
     def submit(self) -> None:
         """Upload the pictures and post the prompt, once, under the attempt's id."""
-        inputs = list(self.job.images.filter(role=JobImage.Role.INPUT).order_by("position"))
+        inputs = _inputs(self.job.pk)
         references = []
         for image in inputs:
             self._check()
@@ -113,9 +119,8 @@ class AttemptRun:
                 ),
             )
         )
+        self.keeper.confirm()  # a prompt posted for a lost attempt would run for nobody
         self._check()
-        # Asked of the database itself: a prompt posted for a lost attempt would run for nobody.
-        scheduler.renew(self.lease, now=timezone.now())
         try:
             self.client.submit(
                 graph, self.prompt_id, self.attempt.pk.hex, output_node=self.workflow.output_node
@@ -123,7 +128,8 @@ class AttemptRun:
         except ComfyUnreachable as error:
             # It may have arrived. Never post it again: the poll will tell.
             logger.warning("Outcome of the submission is unknown", reason=error.detail)
-        self._record(submitted_at=timezone.now())
+        self.attempt.submitted_at = timezone.now()
+        self.is_recorded = False
 
     def _follow(self, events: EventStream) -> tuple[OutputImage, ...]:
         follower = Follower(
@@ -140,14 +146,16 @@ class AttemptRun:
             self._check()
             outputs = follower.step()
             if self.attempt.executing_at is None and (follower.is_executing or outputs):
-                self._record(executing_at=timezone.now())
+                self.attempt.executing_at = timezone.now()
+                self.is_recorded = False
+            self._record()
             self._tell_progress(follower.progress)
         return outputs
 
     def _collect(self, outputs: tuple[OutputImage, ...]) -> Picture:
         # Also replaces a connection that died while the node worked, before the result needs it.
         with _dispensable_write():
-            scheduler.renew(self.lease, now=timezone.now())
+            self.keeper.confirm()
         asked_since = time.monotonic()
         while True:
             self._check()
@@ -175,11 +183,14 @@ class AttemptRun:
                 self.lease.held().update(progress=progress)
                 news.tell(self.job.pk)
 
-    def _record(self, **moments: datetime) -> None:
-        for name, value in moments.items():
-            setattr(self.attempt, name, value)
+    def _record(self) -> None:
+        if self.is_recorded or time.monotonic() - self.began < RECORD_AFTER:
+            return
         with _dispensable_write():
-            Attempt.objects.filter(pk=self.attempt.pk, status=AttemptStatus.ACTIVE).update(**moments)
+            Attempt.objects.filter(pk=self.attempt.pk, status=AttemptStatus.ACTIVE).update(
+                submitted_at=self.attempt.submitted_at, executing_at=self.attempt.executing_at
+            )
+            self.is_recorded = True
 
 
 @contextmanager

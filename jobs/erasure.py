@@ -14,6 +14,7 @@ from django.utils import timezone
 from jobs import pictures
 from jobs.models import Attempt, Job, JobImage
 from jobs.services import cancel_job
+from jobs.signals import edits_erased
 from jobs.states import FINAL
 from qwenedit.errors import DomainError
 from qwenedit.users.models import User
@@ -43,6 +44,7 @@ def erase(user: User) -> int:
     finished.filter(preset=None).update(prompt="")
     finished.update(error_message="", webhook_url="")
     Attempt.objects.filter(job__in=finished).update(error_detail="")
+    edits_erased.send(sender=User, user=user)
     images = JobImage.objects.filter(job__in=finished)
     count = pictures.purge(images)
     logger.info("Pictures of a user erased", user_id=user.pk, pictures=count)

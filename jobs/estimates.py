@@ -1,16 +1,26 @@
-"""What a waiting user is told: place in the queue and time to go."""
+"""What a waiting user is told: place in the queue and time to go, from the order in which jobs are served.
+
+The nodes are taken as lanes that each run one job at a time for as long as recent ones took. Later arrivals
+of other users may come before a user's second job, so the time of that one can still grow.
+"""
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Avg, Count, DurationField, ExpressionWrapper, F, Q
+from django.conf import settings
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
 
 from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptStatus, JobStatus
+from qwenedit.lib.compiled import Compiled, CompiledNumbers
 
 RECENT = 20
 MOST_COUNTED = 20  # jobs at once; for more, one look at the whole queue costs less than a count for each
@@ -30,48 +40,99 @@ def estimate(job: Job) -> Estimate | None:
 
 
 def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
-    """Return where the queued ones among `jobs` stand, by id; takes no more queries for many than for one."""
+    """Return where the queued ones among `jobs` stand, by id."""
     queued = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not queued:
         return {}
-    positions = _counted(queued) if len(queued) <= MOST_COUNTED else _looked_up(queued)
-    running = Job.objects.filter(status=JobStatus.RUNNING).count()
-    lanes = max(1, Node.objects.in_service().exclude(is_healthy=False).count())
-    seconds = typical_duration().total_seconds()
+    lanes = _Lanes.now(timezone.now())
+    ahead = _counted(queued) if len(queued) <= MOST_COUNTED else _looked_up(queued)
     return {
-        pk: Estimate(position, ceil(ceil((running + position) / lanes) * seconds))
-        for pk, position in positions.items()
+        pk: Estimate(everybodys + 1, ceil(lanes.seconds_until_end(everybodys, own_ahead=own)))
+        for pk, (everybodys, own) in ahead.items()
     }
 
 
-def _counted(jobs: list[Job]) -> dict[int, int]:
-    ahead = Job.objects.filter(status=JobStatus.QUEUED).aggregate(
-        **{
-            f"of_{job.pk}": Count(
-                "pk", filter=Q(priority__gt=job.priority) | Q(priority=job.priority, pk__lt=job.pk)
-            )
-            for job in jobs
-        }
-    )
-    return {job.pk: ahead[f"of_{job.pk}"] + 1 for job in jobs}
+def _counted(jobs: Iterable[Job]) -> dict[int, tuple[int, int]]:
+    """Return how many jobs come before each, and how many of them are the same user's."""
+    found = {job.pk: _ahead(job.priority, job.turn, job.pk, job.user_id) for job in jobs}
+    return {pk: rows[0] if rows else (0, 0) for pk, rows in found.items()}
 
 
-def _looked_up(jobs: list[Job]) -> dict[int, int]:
-    queue = (
-        Job.objects.filter(status=JobStatus.QUEUED).order_by("-priority", "pk").values_list("pk", flat=True)
-    )
-    places = {pk: place for place, pk in enumerate(queue, start=1)}
+def _looked_up(jobs: Iterable[Job]) -> dict[int, tuple[int, int]]:
     # Whoever left the queue since the caller read its row is as good as first.
-    return {job.pk: places.get(job.pk, 1) for job in jobs}
+    found = {job.pk: (0, 0) for job in jobs}
+    own: Counter[int] = Counter()
+    queue = Job.objects.filter(status=JobStatus.QUEUED).in_order().values_list("pk", "user")
+    for everybodys, (pk, user) in enumerate(queue):
+        if pk in found:
+            found[pk] = everybodys, own[user]
+        own[user] += 1
+    return found
 
 
 def typical_duration() -> timedelta:
     """Return the mean time that recent successful attempts spent executing."""
-    recent = (
-        Attempt.objects.filter(status=AttemptStatus.SUCCEEDED, executing_at__isnull=False)
+    spent = [
+        attempt.finished_at - attempt.executing_at
+        for attempt in _recent()
+        if attempt.finished_at and attempt.executing_at
+    ]
+    return sum(spent, timedelta(0)) / len(spent) if spent else FIRST_GUESS
+
+
+@dataclass(frozen=True)
+class _Lanes:
+    """When each node will have done what it has, in seconds from now, and the seconds that a job takes."""
+
+    free_in: tuple[float, ...]
+    duration: float
+
+    @classmethod
+    def now(cls, moment: datetime) -> _Lanes:
+        duration = typical_duration().total_seconds()
+        busy = {node.pk: 0.0 for node in _answering()} or {0: 0.0}
+        for attempt in _at_work():
+            spent = (moment - attempt.executing_at).total_seconds() if attempt.executing_at else 0.0
+            node = attempt.node_id if attempt.node_id in busy else min(busy, key=lambda pk: busy[pk])
+            busy[node] += max(duration - spent, 0.0)
+        return cls(tuple(busy.values()), duration)
+
+    def seconds_until_end(self, ahead: int, *, own_ahead: int) -> float:
+        """Return when a job ends that `ahead` others come before, `own_ahead` of them the user's own."""
+        rounds = max(0, ahead // len(self.free_in) - 1)
+        lanes = [free + rounds * self.duration for free in self.free_in]
+        heapq.heapify(lanes)
+        for _ in range(ahead - rounds * len(lanes)):
+            heapq.heapreplace(lanes, lanes[0] + self.duration)
+        # However many nodes are free, a user's own jobs pass through a few at a time.
+        own = own_ahead // settings.MAX_RUNNING_JOBS_PER_USER * self.duration
+        return max(lanes[0], own) + self.duration
+
+
+def _build_ahead(priority: int, turn: int, pk: int, user: int) -> QuerySet[Job, Any]:
+    """Return how many queued jobs come before one, and how many of them are the user's."""
+    same = Q(priority=priority)
+    before = Q(priority__gt=priority) | same & Q(turn__lt=turn) | same & Q(turn=turn, pk__lt=pk)
+    queued = Job.objects.filter(before, status=JobStatus.QUEUED).order_by().values("status")
+    counted = queued.annotate(everybodys=Count("pk"), own=Count("pk", filter=Q(user=user)))
+    return counted.values_list("everybodys", "own")
+
+
+_ahead = CompiledNumbers(_build_ahead)
+_recent = Compiled(
+    lambda: (
+        Attempt.objects.filter(
+            status=AttemptStatus.SUCCEEDED, executing_at__isnull=False, finished_at__isnull=False
+        )
         .order_by("-finished_at")
-        .values("pk")[:RECENT]
+        .only("executing_at", "finished_at")[:RECENT]
     )
-    spent = ExpressionWrapper(F("finished_at") - F("executing_at"), output_field=DurationField())
-    mean = Attempt.objects.filter(pk__in=list(recent.values_list("pk", flat=True))).aggregate(mean=Avg(spent))
-    return mean["mean"] or FIRST_GUESS
+)
+_answering = Compiled(lambda: Node.objects.in_service().exclude(is_healthy=False).only("pk"))
+_at_work = Compiled(
+    lambda: (
+        Attempt.objects.filter(status=AttemptStatus.ACTIVE)
+        .order_by("created_at")
+        .only("node", "executing_at")
+    )
+)

@@ -22,6 +22,7 @@ from jobs.services import Lease
 logger = structlog.get_logger(__name__)
 
 RENEW_EVERY = 2.0  # seconds
+CERTAIN_FOR = 1.0  # seconds after it was taken or renewed
 
 
 class LeaseKeeper:
@@ -33,6 +34,7 @@ class LeaseKeeper:
     def __init__(self, lease: Lease, *, longest: float) -> None:
         self.is_held = True
         self._lease = lease
+        self._confirmed_at = time.monotonic()  # the lease was taken right before
         self._give_up_at = time.monotonic() + longest
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease of job {lease.job_id}", daemon=True)
@@ -42,18 +44,32 @@ class LeaseKeeper:
         if not self.is_held:
             raise StaleState("The lease was lost.")
 
+    def confirm(self) -> None:
+        """Ask the database itself whether the lease still holds, unless it said so within a second.
+
+        A process that was stopped for a while learns it here. Raises StaleState.
+        """
+        self.check()
+        if time.monotonic() - self._confirmed_at >= CERTAIN_FOR:
+            self._renew()
+
     def _keep(self) -> None:
         try:
             while not self._ended.wait(RENEW_EVERY) and time.monotonic() < self._give_up_at:
-                self._renew()
+                self._try_to_renew()
         except StaleState:
             self.is_held = False
         finally:
             connections.close_all()
 
     def _renew(self) -> None:
+        asked_at = time.monotonic()
+        scheduler.renew(self._lease, now=timezone.now())
+        self._confirmed_at = asked_at
+
+    def _try_to_renew(self) -> None:
         try:
-            scheduler.renew(self._lease, now=timezone.now())
+            self._renew()
         except (OperationalError, InterfaceError):
             # A database that restarts must not cost an edit. If it stays away, the lease runs out.
             logger.warning("Lease not renewed, the database does not answer", job_id=self._lease.job_id)

@@ -174,8 +174,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(status=JobStatus.RUNNING, lease_until__lte=now)
 
     def in_order(self) -> JobQuerySet:
-        """Order as the scheduler serves: priority, then the user served least recently, then age."""
-        return self.order_by("-priority", models.F("user__served__at").asc(nulls_first=True), "id")
+        """Order as the scheduler serves: priority, then the user's turn, then age."""
+        return self.order_by("-priority", "turn", "id")
+
+    def with_attempts_made(self) -> JobQuerySet:
+        """Annotate `attempts_made`, the number of the last attempt, or 0."""
+        last = Attempt.objects.filter(job=models.OuterRef("pk")).order_by("-number").values("number")[:1]
+        return self.annotate(attempts_made=Coalesce(models.Subquery(last), 0))
 
     def advance(self, target: JobStatus, **fields: object) -> None:
         """Move the one job that this query names to `target`, by one conditional UPDATE.
@@ -200,6 +205,7 @@ class Job(models.Model):
     seed = models.BigIntegerField(_("seed"))
     price = models.PositiveIntegerField(_("price, points"))
     priority = models.SmallIntegerField(_("priority"), choices=Priority.choices, default=Priority.INTERACTIVE)
+    turn = models.BigIntegerField(_("turn"), default=0, editable=False)  # see `jobs.fairness`
 
     status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)
     progress = models.PositiveSmallIntegerField(_("progress, %"), default=0)
@@ -221,6 +227,8 @@ class Job(models.Model):
     fingerprint = models.CharField(_("digest of the request"), max_length=64, blank=True, editable=False)
     receipt = models.JSONField(_("first answer"), default=dict, editable=False)
 
+    attempts_made: int  # where the scheduler annotated it
+
     objects = JobQuerySet.as_manager()
 
     class Meta:
@@ -236,7 +244,14 @@ class Job(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["-priority", "id"], name="jobs_job_queue", condition=Q(status=JobStatus.QUEUED)
+                fields=["-priority", "turn", "id"],
+                name="jobs_job_line",
+                condition=Q(status=JobStatus.QUEUED),
+            ),
+            models.Index(
+                fields=["id"],
+                name="jobs_job_waiting",
+                condition=Q(status=JobStatus.QUEUED, waiting_for_gpu=True),
             ),
             models.Index(
                 fields=["lease_until"], name="jobs_job_leases", condition=Q(status=JobStatus.RUNNING)
@@ -248,18 +263,6 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"Job {self.pk}"
-
-
-class Served(models.Model):
-    """When a user's work was last started: who was served least recently comes first."""
-
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="served"
-    )
-    at = models.DateTimeField(_("last served"))
-
-    def __str__(self) -> str:
-        return f"user {self.user_id}"
 
 
 class Attempt(models.Model):

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs import nodes, pictures, runner
+from jobs.fairness import lift_aged
 from jobs.models import Attempt, Job, Node
 from jobs.states import FINAL, AttemptStatus
 from jobs.wakeups import wake_queue
@@ -17,16 +18,14 @@ logger = structlog.get_logger(__name__)
 
 # A living runner notices within seconds that its job has ended, and takes its prompt off the node itself.
 RUNNER_NOTICES = timedelta(seconds=10)
-MOST_WAKE_UPS = 8
 
 
-def sweep() -> int:
-    """Wake workers for what is due or abandoned, and end attempts whose jobs ended; return the wake-ups."""
+def sweep() -> bool:
+    """Wake a worker for what is due or abandoned, end attempts whose jobs ended; return whether it woke."""
     now = timezone.now()
-    waiting = (
-        Job.objects.due(now)[:MOST_WAKE_UPS].count() + Job.objects.abandoned(now)[:MOST_WAKE_UPS].count()
-    )
-    for _ in range(min(waiting, MOST_WAKE_UPS)):
+    lift_aged(now)
+    waits = Job.objects.due(now).exists() or Job.objects.abandoned(now).exists()
+    if waits:
         wake_queue()
     # Last, for it talks to nodes, and one of them may be slow to answer.
     forsaken = Attempt.objects.filter(
@@ -34,7 +33,7 @@ def sweep() -> int:
     )
     for attempt in forsaken[:20]:
         runner.leave(attempt)
-    return waiting
+    return waits
 
 
 def probe_nodes() -> None:

@@ -2,32 +2,87 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from jobs import attempts, nodes, scheduler
 from jobs.attempts import AttemptRun, WorkerStopping
-from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
+from jobs.comfy.errors import ComfyError, ComfyUnreachable
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, StaleState
 from jobs.scheduler import Claim, Idle
 from jobs.services import close_attempt, settle_failure, settle_success
 from jobs.states import AttemptStatus, JobStatus
+from jobs.wakeups import wake_queue
 
 logger = structlog.get_logger(__name__)
 
 POINTS_ARE_BACK = "Your points are back."
 
 
-def run_next() -> Claim | Idle:
+# A worker always has threads left for what is not an attempt: deliveries, and sweeps.
+THREADS_FOR_OTHERS = 2
+LOOK_FOR_ABANDONED_EVERY = 1.0  # seconds, while there is other work
+
+
+class _Places:
+    """How many threads of this process run jobs, and room for no more than `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    @contextmanager
+    def one(self) -> Iterator[bool]:
+        """Take a place for the length of a block; yields whether there was one."""
+        with self._lock:
+            is_mine = self.taken < self._most
+            self.taken += is_mine
+        try:
+            yield is_mine
+        finally:
+            with self._lock:
+                self.taken -= is_mine
+
+
+_places = _Places(max(1, settings.WORKER_THREADS - THREADS_FOR_OTHERS))
+
+
+def run_all() -> Idle:
+    """Run one job after another until there is nothing to claim, and return why.
+
+    Whoever finishes a job claims the next one itself: a busy queue needs no messages. Others are woken only
+    where a claim leaves room for them.
+    """
+    look_again = 0.0
+    with _places.one() as is_mine:
+        if not is_mine:
+            return Idle.WORKER_FULL
+        while True:
+            now = time.monotonic()
+            outcome = run_next(look_for_abandoned=now >= look_again)
+            if not isinstance(outcome, Claim):
+                return outcome
+            if now >= look_again:
+                look_again = now + LOOK_FOR_ABANDONED_EVERY
+
+
+def run_next(*, look_for_abandoned: bool = True) -> Claim | Idle:
     """Claim what should run next and see it to its end; return what was claimed, or why nothing was."""
     if attempts.stopping.is_set():
         return Idle.NOTHING_DUE
-    claim = scheduler.claim_next()
+    claim = scheduler.claim_next(look_for_abandoned=look_for_abandoned)
     if isinstance(claim, Claim):
+        if _places.taken < claim.useful_runners:
+            wake_queue()
         with structlog.contextvars.bound_contextvars(
             request_id=claim.job.request_id or None, job_id=claim.job.pk, user_id=claim.job.user_id
         ):
@@ -73,8 +128,9 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
             message=error.message,
             detail=error.detail,
             retryable=error.retryable,
-            # An attempt that was adopted before the node accepted it failed with its worker, not by itself.
-            consumed=not (isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None),
+            at_once=error.is_nodes_loss,
+            # What the node had not begun is not what took the node away.
+            consumed=not (error.is_nodes_loss and attempt.executing_at is None),
         )
     except Exception as error:
         logger.exception("Attempt failed by a mistake of ours", attempt=attempt.number)
@@ -88,7 +144,14 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
 
 
 def _settle_failure(
-    claim: Claim, *, code: str, message: str, detail: str, retryable: bool, consumed: bool = True
+    claim: Claim,
+    *,
+    code: str,
+    message: str,
+    detail: str,
+    retryable: bool,
+    at_once: bool = False,
+    consumed: bool = True,
 ) -> None:
     # Whoever has adopted the attempt follows the very same prompt: it is theirs to cancel.
     scheduler.renew(claim.lease, now=timezone.now())
@@ -101,6 +164,7 @@ def _settle_failure(
         message=f"{message} {POINTS_ARE_BACK}",
         detail=detail,
         retryable=retryable,
+        at_once=at_once,
         consumed=consumed,
     )
 

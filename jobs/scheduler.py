@@ -6,6 +6,7 @@ A claim is a lease: the runner that holds it renews it, and a lease that runs ou
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -13,18 +14,19 @@ from enum import Enum, auto
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Max
-from django.db.models.functions import Coalesce
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from jobs import news, nodes
-from jobs.models import Attempt, Job, Node, Served, StaleState
+from jobs.models import Attempt, Job, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
+from qwenedit.lib.compiled import Compiled
 
 logger = structlog.get_logger(__name__)
 
 MOST_LOGGED = 50
+MOST_ADOPTERS = 5  # that look for abandoned work at once
 
 
 class Idle(Enum):
@@ -33,34 +35,44 @@ class Idle(Enum):
     NOTHING_DUE = auto()
     NODES_FULL = auto()
     NO_HEALTHY_NODE = auto()
+    WORKER_FULL = auto()
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that is ours to run until the lease runs out. `adopted`: an earlier runner began the attempt."""
+    """A job that is ours to run until the lease runs out.
+
+    `adopted`: an earlier runner began the attempt. `useful_runners`: how many could find work now, this one
+    included.
+    """
 
     job: Job
     attempt: Attempt
     lease: Lease
     adopted: bool
+    useful_runners: int = 1
 
 
-def claim_next() -> Claim | Idle:
+def claim_next(*, look_for_abandoned: bool = True) -> Claim | Idle:
     """Take over an abandoned job, or claim the best due job for the least busy healthy node."""
     now = timezone.now()
-    adopted = _adopt(now)
+    adopted = _adopt(now) if look_for_abandoned else None
     if adopted is not None:
         return adopted
-    if not Job.objects.due(now).exists():
+    if not _first_due(now):
         return Idle.NOTHING_DUE
+    in_service = _in_service()
     gate_is_open = False
-    for node in Node.objects.in_service().with_load():
+    for node in in_service:
+        if node.in_flight >= settings.COMFYUI_NODE_DEPTH:
+            gate_is_open = gate_is_open or node.is_healthy is not False
+            continue
         if not nodes.is_healthy(node):
             continue
         if not gate_is_open:
             open_gate()
             gate_is_open = True
-        claim = _claim_for(node)
+        claim = _claim_for(node, places=_places(in_service))
         if claim is not None:
             return claim
     if gate_is_open:
@@ -97,13 +109,12 @@ def report_closed_gate() -> None:
 
 def open_gate() -> None:
     """Take the mark off jobs that no longer wait for a GPU."""
-    waiting = Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True)
-    if waiting.exists():  # a read, so that the usual case takes no write lock
-        waiting.update(waiting_for_gpu=False)
+    if _first_waiting():  # a read, so that the usual case takes no write lock
+        Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).update(waiting_for_gpu=False)
 
 
 def _adopt(now: datetime) -> Claim | None:
-    for job in Job.objects.abandoned(now).order_by("lease_until")[:5]:
+    for job in _abandoned(now):
         lease = Lease(job.pk, uuid.uuid4())
         # Conditional on the dead runner's token: of two adopters, one finds it gone.
         abandoned = Job.objects.filter(pk=job.pk, lease_token=job.lease_token, lease_until__lte=now)
@@ -125,41 +136,65 @@ def _adopt(now: datetime) -> Claim | None:
             attempt=attempt.number,
             request_id=job.request_id or None,
         )
-        return Claim(job, attempt, lease, adopted=True)
+        return Claim(job, attempt, lease, adopted=True, useful_runners=MOST_ADOPTERS)
     return None
 
 
-def _claim_for(node: Node) -> Claim | None:
-    now = timezone.now()
+def _claim_for(node: Node, *, places: int) -> Claim | None:
     with transaction.atomic():
         # Locking every node makes claims one after another: the caps below are exact, not nearly so.
-        list(Node.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
-        if node.attempts.filter(status=AttemptStatus.ACTIVE).count() >= settings.COMFYUI_NODE_DEPTH:
+        _lock_nodes()
+        if len(_at_work(node.pk)) >= settings.COMFYUI_NODE_DEPTH:
             return None
-        at_cap = (
-            Job.objects.filter(status=JobStatus.RUNNING)
-            .values("user")
-            .annotate(running=Count("pk"))
-            .filter(running__gte=settings.MAX_RUNNING_JOBS_PER_USER)
-            .values("user")
-        )
-        job = Job.objects.due(now).exclude(user__in=at_cap).in_order().first()
-        if job is None:
+        now = timezone.now()
+        best = _best_due(now, settings.MAX_RUNNING_JOBS_PER_USER)
+        if not best:
             return None
+        job = best[0]
         lease = Lease(job.pk, uuid.uuid4())
+        begun = {
+            "lease_token": lease.token,
+            "lease_until": now + settings.JOB_LEASE,
+            "started_at": job.started_at or now,
+            "next_attempt_at": None,
+            "waiting_for_gpu": False,
+        }
         try:
-            Job.objects.filter(pk=job.pk, status=JobStatus.QUEUED).advance(
-                JobStatus.RUNNING,
-                lease_token=lease.token,
-                lease_until=now + settings.JOB_LEASE,
-                started_at=Coalesce(F("started_at"), now),
-                next_attempt_at=None,
-                waiting_for_gpu=False,
-            )
+            Job.objects.filter(pk=job.pk, status=JobStatus.QUEUED).advance(JobStatus.RUNNING, **begun)
         except StaleState:  # cancelled between the two statements
             return None
-        number = (job.attempts.aggregate(last=Max("number"))["last"] or 0) + 1
-        attempt = Attempt.objects.create(job=job, node=node, number=number, created_at=now)
-        Served.objects.update_or_create(user_id=job.user_id, defaults={"at": now})
+        for name, value in {"status": JobStatus.RUNNING, **begun}.items():
+            setattr(job, name, value)
+        attempt = Attempt.objects.create(job=job, node=node, number=job.attempts_made + 1, created_at=now)
         news.tell(job.pk)
-    return Claim(job, attempt, lease, adopted=False)
+    return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
+
+
+def _places(in_service: Sequence[Node]) -> int:
+    """Return how many attempts the nodes can hold that answer as far as is known."""
+    return settings.COMFYUI_NODE_DEPTH * sum(node.is_healthy is not False for node in in_service)
+
+
+def _build_best_due(now: datetime, cap: int) -> QuerySet[Job]:
+    """Return the next two due jobs, passing over users who have `cap` of them at work."""
+    at_cap = (
+        Job.objects.filter(status=JobStatus.RUNNING)
+        .values("user")
+        .annotate(running=Count("pk"))
+        .filter(running__gte=cap)
+        .values("user")
+    )
+    return Job.objects.due(now).exclude(user__in=at_cap).in_order().with_attempts_made()[:2]
+
+
+_best_due = Compiled(_build_best_due)
+_first_due = Compiled(lambda now: Job.objects.due(now).in_order().only("pk")[:1])
+_first_waiting = Compiled(
+    lambda: Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).order_by("id").only("pk")[:1]
+)
+_abandoned = Compiled(lambda now: Job.objects.abandoned(now).order_by("lease_until")[:MOST_ADOPTERS])
+_in_service = Compiled(lambda: Node.objects.in_service().with_load())
+_lock_nodes = Compiled(lambda: Node.objects.select_for_update().order_by("pk").only("pk"))
+_at_work = Compiled(
+    lambda node: Attempt.objects.filter(node=node, status=AttemptStatus.ACTIVE).order_by().only("pk")
+)

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from jobs import news, pictures
 from jobs.estimates import estimate
+from jobs.fairness import next_turn
 from jobs.models import Attempt, Job, JobImage, JobQuerySet, StaleState
 from jobs.policy import check_prompt
 from jobs.signals import job_finished
@@ -27,6 +29,7 @@ from jobs.wakeups import wake_queue
 from jobs.wishes import SEED_BITS, Wish
 from payments import ledger
 from qwenedit.errors import DomainError
+from qwenedit.lib.compiled import CompiledNumbers
 from qwenedit.lib.images import Picture, normalise_upload, read_limited
 from qwenedit.users.models import User
 
@@ -55,6 +58,16 @@ class Blocked(DomainError):
 
     code = "unauthorized"
     status = 401
+
+
+def _build_unfinished(user: int, priority: int) -> QuerySet[Job, Any]:
+    """Return how many unfinished jobs a user has, and the last turn of those of a class."""
+    own = Job.objects.unfinished().filter(user=user).order_by().values("user")
+    counted = own.annotate(count=Count("pk"), last=Max("turn", filter=Q(priority=priority)))
+    return counted.values_list("count", "last")
+
+
+_unfinished = CompiledNumbers(_build_unfinished)
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,8 @@ def submit_job(
                 pictures.delete_files(names)
                 return earlier
         limit = settings.MAX_ACTIVE_JOBS_PER_USER
-        if Job.objects.unfinished().filter(user=user).count() >= limit:
+        unfinished, last_turn = next(iter(_unfinished(user.pk, priority)), (0, None))
+        if unfinished >= limit:
             raise TooManyJobs(f"You have {limit} unfinished edits. Wait for one to finish.", limit=limit)
         job = Job.objects.create(
             user=user,
@@ -113,6 +127,7 @@ def submit_job(
             seed=secrets.randbits(SEED_BITS) if wish.seed is None else wish.seed,
             price=wish.price,
             priority=priority,
+            turn=next_turn(priority=priority, own_last=last_turn),
             created_at=now,
             request_id=request_id,
             webhook_url=webhook_url,
@@ -150,7 +165,8 @@ def cancel_job(*, job: Job) -> Job:
             )
         except StaleState:
             return Job.objects.get(pk=job.pk)
-        job = _finish(job.pk, refund="cancelled")
+        job = Job.objects.get(pk=job.pk)
+        _finish(job, refund="cancelled")
     logger.info("Job cancelled", job_id=job.pk, user_id=job.user_id)
     return job
 
@@ -170,16 +186,19 @@ class Lease:
 def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
     """Store the result and end the job. Raises StaleState, leaving no file, where the lease was lost."""
     now = timezone.now()
+    job = attempt.job
+    ended = {"progress": 100, "finished_at": now, "lease_token": None, "lease_until": None}
     with (
         pictures.stored(JobImage.Role.RESULT, [result], now=now) as names,
         transaction.atomic(),
     ):
-        lease.held().advance(
-            JobStatus.SUCCEEDED, progress=100, finished_at=now, lease_token=None, lease_until=None
-        )
+        lease.held().advance(JobStatus.SUCCEEDED, **ended)
         _end_attempt(attempt, AttemptStatus.SUCCEEDED, now=now)
-        job = _finish(lease.job_id)
-        pictures.rows(job, JobImage.Role.RESULT, [result], names)
+        # What nobody changes while it runs needs no reading again.
+        for name, value in {"status": JobStatus.SUCCEEDED, **ended}.items():
+            setattr(job, name, value)
+        pictures.rows(job, JobImage.Role.RESULT, [result], names)  # before the news, which show it
+        _finish(job)
     logger.info("Job succeeded", seconds=round((now - job.created_at).total_seconds(), 3))
     return job
 
@@ -192,13 +211,15 @@ def settle_failure(
     message: str,
     detail: str,
     retryable: bool,
+    at_once: bool = False,
     consumed: bool = True,
 ) -> Job:
     """End an attempt that failed: queue the job again, or fail it and give the points back.
 
-    `message` is for the user, `detail` for the operator. `consumed` is False where the attempt was lost
-    with its worker: no fault of the job's, but bounded by MOST_ATTEMPTS, lest an edit that kills its
-    worker do so for ever. Raises StaleState where the lease was lost.
+    `message` is for the user, `detail` for the operator. `at_once` leaves out the pause before the next
+    attempt: it was the node that failed, and others may not. `consumed` is False where the node was lost
+    before it began: no fault of the job's, but bounded by MOST_ATTEMPTS, lest an edit that kills whoever
+    takes it do so for ever. Raises StaleState where the lease was lost.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -217,7 +238,8 @@ def settle_failure(
         common = {"failures": failures, "lease_token": None, "lease_until": None, "progress": 0}
         if again:
             delays = settings.JOB_RETRY_DELAYS
-            delay = delays[min(failures, len(delays)) - 1] if consumed else timedelta(0)
+            has_pause = consumed and not at_once
+            delay = delays[min(failures, len(delays)) - 1] if has_pause else timedelta(0)
             lease.held().advance(JobStatus.QUEUED, next_attempt_at=now + delay, **common)
             news.tell(job.pk)
             job.refresh_from_db()
@@ -225,7 +247,8 @@ def settle_failure(
             lease.held().advance(
                 JobStatus.FAILED, error_code=code, error_message=message, finished_at=now, **common
             )
-            job = _finish(job.pk, refund="failed")
+            job.refresh_from_db()
+            _finish(job, refund="failed")
     logger.warning(
         "Attempt failed", attempt=attempt.number, code=code, reason=detail, retry=again, failures=failures
     )
@@ -237,21 +260,23 @@ def close_attempt(*, attempt: Attempt) -> None:
     _end_attempt(attempt, AttemptStatus.CANCELLED, now=timezone.now())
 
 
-def _finish(job_id: int, *, refund: str = "") -> Job:
+def _finish(job: Job, *, refund: str = "") -> None:
     """Complete a transition to a final state inside its transaction: points back, news out."""
-    job = Job.objects.get(pk=job_id)
     if refund:
         ledger.refund_job(
             user_id=job.user_id, job_id=job.pk, points=job.price, reason=f"Job {job.pk} {refund}"
         )
     job_finished.send(sender=Job, job=job)
     news.tell(job.pk)
-    return job
 
 
 def _end_attempt(attempt: Attempt, status: AttemptStatus, *, now: datetime, **fields: str) -> None:
     Attempt.objects.filter(pk=attempt.pk, status=AttemptStatus.ACTIVE).update(
-        status=status, finished_at=now, **fields
+        status=status,
+        submitted_at=attempt.submitted_at,
+        executing_at=attempt.executing_at,
+        finished_at=now,
+        **fields,
     )
 
 

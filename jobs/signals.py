@@ -6,3 +6,4 @@ A receiver that must tell somebody writes its own outbox row, which then commits
 from django.dispatch import Signal
 
 job_finished = Signal()  # job: Job, in a final state
+edits_erased = Signal()  # user: User, whose edits have lost their pictures and words: lose what you copied

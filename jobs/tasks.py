@@ -5,24 +5,23 @@ from typing import Any
 from celery import Task, shared_task
 
 from jobs import recovery, runner
-from jobs.scheduler import Claim, Idle
-from jobs.wakeups import closed_gate_countdown, end_retries, may_retry, wake_queue
+from jobs.scheduler import Idle
+from jobs.wakeups import closed_gate_countdown, end_retries, may_retry, take_wake_up
 
 MOST_RETRIES = 20  # after that, the sweep alone asks
 
 
 @shared_task(bind=True, max_retries=None)
 def process_next_job(self: Task[..., None], /, **_ignored: Any) -> None:
-    """Run one job, if there is one and a node to run it on."""
-    outcome = runner.run_next()
+    """Run jobs, one after another, until there is none or no node to run it on."""
+    take_wake_up()
+    outcome = runner.run_all()
     if outcome is Idle.NO_HEALTHY_NODE:
         if self.request.retries < MOST_RETRIES and may_retry(self.request.retries):
             raise self.retry(countdown=closed_gate_countdown(self.request.retries))
         return
     if self.request.retries:
         end_retries()
-    if isinstance(outcome, Claim):
-        wake_queue()
 
 
 @shared_task

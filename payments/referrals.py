@@ -15,23 +15,28 @@ from django.utils import timezone
 from payments import ledger
 from payments.models import LedgerEntry
 from payments.signals import friend_rewarded
+from qwenedit.lib.compiled import Compiled
 from qwenedit.logs import report
 from qwenedit.users.models import Referral, User
 
 logger = structlog.get_logger(__name__)
 
 
-def reward_first_edit(user: User) -> bool:
-    """Reward whoever invited `user`, and `user` too, unless that was done; return whether this call did it.
+_waiting = Compiled(lambda user_id: Referral.objects.filter(pk=user_id, rewarded_at__isnull=True))
+
+
+def reward_first_edit(user_id: int) -> bool:
+    """Reward whoever invited a user, and the user too, unless that was done; return whether this call did it.
 
     Call it inside the transaction that ends a successful edit, as often as one likes. An inviter who is
     blocked gets nothing; a friend who is, waits.
     """
     points = settings.REFERRAL_BONUS
-    waiting = Referral.objects.filter(pk=user.pk, rewarded_at__isnull=True)
-    referral = waiting.first() if points else None
-    if referral is None:
+    found = _waiting(user_id) if points else []
+    if not found:
         return False
+    referral = found[0]
+    waiting = Referral.objects.filter(pk=user_id, rewarded_at__isnull=True)
     with transaction.atomic():
         # By number, as everybody does who locks several users: nobody waits for somebody who waits for them.
         both = User.objects.select_for_update().filter(pk__in=[referral.friend_id, referral.inviter_id])

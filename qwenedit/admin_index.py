@@ -43,6 +43,7 @@ MENU = [
             ("botapp.Article", "menu_book"),
         ],
     ),
+    (_("Webhooks"), [("webhooks.Endpoint", "webhook"), ("webhooks.Delivery", "outgoing_mail")]),
     (_("Points"), [("payments.LedgerEntry", "receipt_long"), ("payments.PromoCode", "confirmation_number")]),
 ]
 

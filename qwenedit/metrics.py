@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 import botapp.reports
 import payments.reports
+import webhooks.reports
 from jobs import reports
 
 
@@ -50,6 +51,7 @@ class DatabaseCollector(Collector):
         yield load
         yield from _money()
         yield from _bot()
+        yield from _webhooks()
 
 
 def _money() -> Iterator[Metric]:
@@ -95,6 +97,24 @@ def _bot() -> Iterator[Metric]:
         "qwenedit_open_updates",
         "Updates from Telegram that are not answered yet",
         value=botapp.reports.open_updates(),
+    )
+
+
+def _webhooks() -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "qwenedit_open_webhooks",
+        "Webhooks that are neither delivered nor given up",
+        value=webhooks.reports.open_deliveries(),
+    )
+    yield GaugeMetricFamily(
+        "qwenedit_oldest_due_webhook_seconds",
+        "How long ago the longest-waiting webhook should have been sent",
+        value=webhooks.reports.longest_due(timezone.now()).total_seconds(),
+    )
+    yield GaugeMetricFamily(
+        "qwenedit_failing_webhook_endpoints",
+        "Addresses of integrators that were not reached the last time",
+        value=webhooks.reports.failing_endpoints(),
     )
 
 

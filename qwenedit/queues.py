@@ -31,6 +31,7 @@ def configure(app: Celery) -> None:
             "botapp.tasks.place_order": {"queue": "interactive"},
             "botapp.tasks.collect_album": {"queue": "interactive"},
             "botapp.tasks.refresh_progress": {"queue": "interactive"},
+            "webhooks.tasks.send_due": {"queue": "interactive"},
         },
         beat_schedule={
             "sweep": _every(5, "jobs.tasks.sweep"),
@@ -50,6 +51,8 @@ def configure(app: Celery) -> None:
             "feed-broadcasts": _every(10, "botapp.tasks.feed_broadcasts"),
             "send-bulk": _every(5, "botapp.tasks.send_bulk"),
             "purge-bot": _every(3600, "botapp.tasks.purge"),
+            "sweep-webhooks": _every(5, "webhooks.tasks.sweep"),
+            "purge-webhooks": _every(3600, "webhooks.tasks.purge"),
         },
     )
 

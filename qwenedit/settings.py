@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "qwenedit.users",
     "payments",
     "jobs",
+    "webhooks",
     "botapp",
 ]
 MIDDLEWARE = [
@@ -144,7 +145,7 @@ def _database(url: str) -> dict[str, object]:
             },
         }
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "qwenedit.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
@@ -322,6 +323,14 @@ BOT_MESSAGES_PER_SECOND = env.integer(
 )
 SUPPORT_CONTACT = env.text("SUPPORT_CONTACT", "", "Whom users may write to: an @name or an address")
 
+# ── Webhooks of integrators ──────────────────────────────────────────────────────────────────
+WEBHOOK_ALLOW_PRIVATE_NETWORKS = env.boolean(
+    "WEBHOOK_ALLOW_PRIVATE_NETWORKS",
+    DEBUG,
+    "Send webhooks to private networks and by plain http too",
+    shown="true with DEBUG on",
+)
+
 # ── Celery: the database row is the truth, a message is a wake-up ────────────────────────────
 WORKER_THREADS = env.integer(
     "WORKER_THREADS", 8, "Threads of one worker: attempts it can follow at once", minimum=2
@@ -376,6 +385,7 @@ SPECTACULAR_SETTINGS = {
         "JobStatus": "jobs.states.JobStatus",
         "PaymentStatus": "payments.models.PaymentStatus",
         "PaymentMethod": "payments.models.Payment.Method",
+        "WebhookDeliveryStatus": "webhooks.models.DeliveryStatus",
     },
 }
 

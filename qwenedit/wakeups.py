@@ -17,14 +17,19 @@ logger = structlog.get_logger(__name__)
 IMPATIENCE = {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0}
 
 
-def publish(task: str, *, countdown: float | None = None, **arguments: Any) -> None:
-    """Publish one wake-up. A broker that is down costs the work seconds, and the caller two at most."""
+def publish(task: str, *, countdown: float | None = None, **arguments: Any) -> bool:
+    """Publish one wake-up and return whether it was.
+
+    A broker that is down costs the work seconds, and the caller two at most.
+    """
     try:
         connection = current_app.connection_for_write(transport_options=IMPATIENCE)
         with producers[connection].acquire(block=True, timeout=2) as producer:
             current_app.send_task(task, kwargs=arguments, countdown=countdown, producer=producer, retry=False)
     except (LimitExceeded, OperationalError, OSError) as error:
         logger.warning("wake-up not published, a sweep will find the work", task=task, reason=str(error))
+        return False
+    return True
 
 
 @receiver(modify_context_before_task_publish)

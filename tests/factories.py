@@ -5,6 +5,7 @@ in any state without a runner having been there.
 """
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import factory
@@ -30,6 +31,8 @@ from payments.models import (
     RefundStatus,
 )
 from qwenedit.users.models import User
+from webhooks.models import Delivery as WebhookDelivery
+from webhooks.models import Endpoint
 
 
 class UserFactory(DjangoModelFactory[User]):
@@ -323,6 +326,41 @@ class ArticleFactory(DjangoModelFactory[Article]):
     body_ru = "<b>Коротко</b> и по делу."
     body_en = "<b>Short</b> and to the point."
     is_customised = True
+
+
+class EndpointFactory(DjangoModelFactory[Endpoint]):
+    """An endpoint that hears of everything, at an address where nobody listens."""
+
+    class Meta:
+        model = Endpoint
+
+    user = factory.SubFactory(UserFactory)
+    url = factory.Sequence(lambda n: f"http://127.0.0.1:9/hooks/{n}")
+
+
+class WebhookDeliveryFactory(DjangoModelFactory[WebhookDelivery]):
+    """A delivery to an endpoint that is due, or in any other status."""
+
+    class Meta:
+        model = WebhookDelivery
+
+    endpoint = factory.SubFactory(EndpointFactory)
+    user = factory.SelfAttribute("endpoint.user")
+    channel = factory.LazyAttribute(lambda delivery: f"endpoint:{delivery.endpoint.pk}")
+    event = "job.succeeded"
+    payload = '{"type":"job.succeeded","timestamp":"2026-11-26T01:02:03Z","data":{"id":1}}'
+    gives_up_at = factory.LazyFunction(lambda: timezone.now() + timedelta(hours=24))
+
+    @classmethod
+    def _create(cls, model_class: type[WebhookDelivery], *args: Any, **fields: Any) -> WebhookDelivery:
+        if fields.get("status") == "sending":
+            fields = {
+                "lease_token": uuid.uuid4(),
+                "slot": 0,
+                "next_attempt_at": timezone.now() + timedelta(minutes=1),
+                **fields,
+            }
+        return model_class.objects.create(*args, **fields)
 
 
 def give_points(user: User, points: int) -> None:

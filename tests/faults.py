@@ -23,12 +23,14 @@ from qwenedit.users.models import Referral, User
 from tests.factories import (
     AttemptFactory,
     DeliveryFactory,
+    EndpointFactory,
     IncomingUpdateFactory,
     JobFactory,
     OrderFactory,
     PaymentFactory,
     RefundFactory,
     UserFactory,
+    WebhookDeliveryFactory,
 )
 
 LONG_AGO = timedelta(minutes=10)
@@ -252,6 +254,26 @@ def forget_an_update() -> None:
     IncomingUpdateFactory.create(next_try_at=timezone.now() - 2 * LONG_AGO)
 
 
+def forget_a_webhook() -> None:
+    WebhookDeliveryFactory.create(next_attempt_at=timezone.now() - 12 * LONG_AGO)
+
+
+def end_a_webhook_at_no_time() -> None:
+    WebhookDeliveryFactory.create(status="delivered")
+
+
+def end_a_webhook_that_waits() -> None:
+    WebhookDeliveryFactory.create(finished_at=timezone.now())
+
+
+def fail_a_webhook_for_no_reason() -> None:
+    WebhookDeliveryFactory.create(status="failed", finished_at=timezone.now())
+
+
+def disable_an_endpoint_for_no_reason() -> None:
+    EndpointFactory.create(disabled_at=timezone.now())
+
+
 @dataclass(frozen=True)
 class Fault:
     """What somebody did, and how many rows the audit must name under which invariants, and no others."""
@@ -267,6 +289,7 @@ CHARGED = "every job is charged once"
 CREDITED = "every payment that succeeded is credited once"
 DELIVERED = "no delivery is left lying"
 SAYS_WHEN = "a delivery says when it ended, exactly if it did"
+WEBHOOK_SAYS_WHEN = "a webhook delivery says when it ended, exactly if it did"
 STRAY_CREDIT = "every credit of a payment belongs to one"
 ONE_ATTEMPT = "a running job has one attempt on a node"
 FAULTS = [
@@ -313,6 +336,14 @@ FAULTS = [
     Fault(keep_the_end_of_an_edit_to_oneself, {"whoever ordered an edit is told of its end": 1}),
     Fault(forget_an_order, {"no order is left lying": 1}),
     Fault(forget_an_update, {"no update is left lying": 1}),
+    Fault(forget_a_webhook, {"no webhook is left lying": 1}),
+    Fault(end_a_webhook_at_no_time, {WEBHOOK_SAYS_WHEN: 1}),
+    Fault(end_a_webhook_that_waits, {WEBHOOK_SAYS_WHEN: 1}),
+    Fault(fail_a_webhook_for_no_reason, {"a webhook delivery that failed says why": 1}),
+    Fault(
+        disable_an_endpoint_for_no_reason,
+        {"a webhook that is disabled says why, and no other does": 1},
+    ),
 ]
 
 

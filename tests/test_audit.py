@@ -17,6 +17,7 @@ from django.utils import timezone
 import botapp.audit
 import jobs.audit
 import payments.audit
+import webhooks.audit
 from botapp.models import DeliveryStatus, Lane, OrderStatus
 from jobs.models import JobImage
 from jobs.states import AttemptStatus, JobStatus
@@ -30,12 +31,14 @@ from qwenedit.users.models import Referral, User
 from tests.factories import (
     AttemptFactory,
     DeliveryFactory,
+    EndpointFactory,
     IncomingUpdateFactory,
     JobFactory,
     OrderFactory,
     PaymentFactory,
     RefundFactory,
     UserFactory,
+    WebhookDeliveryFactory,
 )
 from tests.faults import FAULTS, SUM, Fault, name_of
 from tests.threads import at_once, errors
@@ -45,7 +48,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 def findings() -> list[Finding]:
     """Return what the command prints."""
-    return [*payments.audit.findings(), *jobs.audit.findings(), *botapp.audit.findings()]
+    return [finding for app in (payments, jobs, webhooks, botapp) for finding in app.audit.findings()]
 
 
 def broken() -> dict[str, int]:
@@ -82,7 +85,7 @@ def populate() -> None:
     for is_blocked in (False, True):
         inviter = UserFactory.create(is_blocked=is_blocked)
         referral = Referral.objects.create(inviter=inviter, friend=UserFactory.create())
-        assert reward_first_edit(referral.friend)
+        assert reward_first_edit(referral.friend.pk)
     Referral.objects.create(inviter=alice, friend=UserFactory.create())
     for delivery_status in DeliveryStatus:
         is_open = delivery_status in (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
@@ -97,6 +100,12 @@ def populate() -> None:
     told = JobFactory.create(status=JobStatus.SUCCEEDED)
     OrderFactory.create(job=told, status=OrderStatus.SUBMITTED)
     DeliveryFactory.create(key=f"job:{told.pk}:finished")
+    EndpointFactory.create(disabled_at=now, disabled_reason="gone")
+    for status in ("pending", "sending", "delivered", "failed", "cancelled"):
+        has_ended = status not in ("pending", "sending")
+        WebhookDeliveryFactory.create(
+            status=status, finished_at=now if has_ended else None, failure="x" if has_ended else ""
+        )
 
 
 def run_audit() -> tuple[int, list[str]]:

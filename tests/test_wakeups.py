@@ -9,8 +9,9 @@ import structlog
 from celery import current_app
 
 from botapp.wakeups import wake_order, wake_outbox
-from jobs.wakeups import wake_queue
+from jobs.wakeups import take_wake_up, wake_queue
 from payments.wakeups import wake_inbox
+from webhooks.wakeups import wake_outbox as wake_webhooks
 
 
 def published(valkey: redis.Redis, queue: str) -> list[dict[str, Any]]:
@@ -22,12 +23,14 @@ def test_every_wake_up_names_its_task_and_what_it_is_about(valkey: redis.Redis) 
     wake_order(7)
     wake_inbox(8)
     wake_outbox(in_seconds=5)
+    wake_webhooks()
     wake_queue()
     urgent = published(valkey, "interactive")
     assert [(message["task"], message["kwargsrepr"]) for message in urgent] == [
         ("botapp.tasks.place_order", "{'order_id': 7}"),
         ("payments.tasks.process_notification", "{'notification_id': 8}"),
         ("botapp.tasks.send_due", "{}"),
+        ("webhooks.tasks.send_due", "{}"),
     ]
     assert urgent[2]["eta"] is not None
     assert [message["task"] for message in published(valkey, "edits")] == ["jobs.tasks.process_next_job"]
@@ -45,8 +48,19 @@ def test_the_log_lines_of_its_work_are_not_taken_for_those_of_whoever_published_
 
 
 def test_a_broker_that_is_down_costs_its_caller_a_line_and_no_error(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    valkey: redis.Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(current_app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
     wake_queue()
-    assert "wake-up not published" in caplog.text
+    wake_queue()
+    assert caplog.text.count("wake-up not published") == 2
+
+
+def test_one_wake_up_that_nobody_has_taken_is_enough_for_all_jobs(valkey: redis.Redis) -> None:
+    wake_queue()
+    wake_queue()
+    assert len(published(valkey, "edits")) == 1
+
+    take_wake_up()
+    wake_queue()
+    assert len(published(valkey, "edits")) == 2

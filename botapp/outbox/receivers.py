@@ -19,7 +19,7 @@ ORDERED_HERE = "telegram:"  # how the idempotency key begins of a job that was o
 def job_finished(*, job: Job, **_signal: object) -> None:
     """Owe the chat that ordered an edit the news of its end, and friends their reward."""
     if job.status == JobStatus.SUCCEEDED:
-        reward_first_edit(job.user)
+        reward_first_edit(job.user_id)
     key = job.idempotency_key or ""
     if not key.startswith(ORDERED_HERE):
         return

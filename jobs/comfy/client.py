@@ -40,6 +40,10 @@ from jobs.comfy.transport import Transport
 logger = logging.getLogger(__name__)
 
 UNKNOWN_RECHECK_SECONDS = 0.2
+# Seconds for a whole answer. A node that is frozen takes connections and says nothing: whoever waits for it
+# as long as for a picture keeps its work from the other nodes.
+LONGEST_QUESTION = 5.0
+LONGEST_SUBMISSION = 10.0
 
 
 class ComfyClient:
@@ -67,8 +71,8 @@ class ComfyClient:
         """Return version and memory of the node, within `timeout` seconds in all."""
         return read_stats(self._get_json("/system_stats", within=timeout))
 
-    def queue(self, *, timeout: float | None = None) -> QueueState:
-        """Return the ids of running and pending prompts."""
+    def queue(self, *, timeout: float = LONGEST_QUESTION) -> QueueState:
+        """Return the ids of running and pending prompts, within `timeout` seconds in all."""
         return read_queue(self._get_json("/queue", within=timeout))
 
     def upload_image(self, data: bytes, name: str, subfolder: str = "") -> str:
@@ -84,8 +88,11 @@ class ComfyClient:
             "POST",
             "/upload/image",
             is_upload=True,
-            files={"image": (name, data, "application/octet-stream")},
-            data={"type": "input", "subfolder": subfolder},
+            fields={
+                "type": "input",
+                "subfolder": subfolder,
+                "image": (name, data, "application/octet-stream"),
+            },
         )
         if answer.status in {400, 413}:
             raise UploadRejected(f"{len(data)} bytes: {answer.describe()}")
@@ -110,7 +117,7 @@ class ComfyClient:
         if not isinstance(client_id, str):
             raise TypeError("client_id must be a string: anything else can crash the server")
         body = {"prompt": prompt, "prompt_id": prompt_id, "client_id": client_id}
-        answer = self._transport.request("POST", "/prompt", json=body)
+        answer = self._transport.request("POST", "/prompt", within=LONGEST_SUBMISSION, json=body)
         if answer.status == 413:
             raise WorkflowRejected(answer.describe())
         content = answer.json()
@@ -149,7 +156,8 @@ class ComfyClient:
         True is not final: a prompt in its last node still completes. `status` tells.
         """
         if not self._lacks_cancel_route:
-            answer = self._transport.request("POST", f"/api/jobs/{quote(prompt_id, safe='')}/cancel")
+            route = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
+            answer = self._transport.request("POST", route, within=LONGEST_QUESTION)
             content = answer.json()
             if answer.status == 200 and content is not None:
                 return bool(content.get("cancelled"))
@@ -181,7 +189,8 @@ class ComfyClient:
 
     def _look_up(self, prompt_id: str, output_node: str) -> PromptStatus:
         if not self._lacks_jobs_route:
-            answer = self._transport.request("GET", f"/api/jobs/{quote(prompt_id, safe='')}")
+            route = f"/api/jobs/{quote(prompt_id, safe='')}"
+            answer = self._transport.request("GET", route, within=LONGEST_QUESTION)
             content = answer.json()
             if answer.status == 200 and content is not None:
                 return read_job(content, output_node)
@@ -222,7 +231,7 @@ class ComfyClient:
         with suppress(ComfyError):
             self.cancel(prompt_id)
 
-    def _get_json(self, path: str, *, within: float | None = None) -> dict[str, Any]:
+    def _get_json(self, path: str, *, within: float = LONGEST_QUESTION) -> dict[str, Any]:
         answer = self._transport.request("GET", path, within=within)
         content = answer.json()
         if answer.status != 200 or content is None:
@@ -230,7 +239,7 @@ class ComfyClient:
         return content
 
     def _command(self, path: str, body: Mapping[str, Any]) -> None:
-        answer = self._transport.request("POST", path, json=body)
+        answer = self._transport.request("POST", path, within=LONGEST_QUESTION, json=body)
         if answer.status != 200:
             raise UnexpectedAnswer(answer.describe())
 

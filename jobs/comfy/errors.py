@@ -40,6 +40,7 @@ class ComfyError(DomainError):
     code: ClassVar[str] = "comfy_error"
     status: ClassVar[int] = 502
     operator_alarm: ClassVar[bool] = False
+    is_nodes_loss: ClassVar[bool] = False  # the node went away with it: any other may take it at once
     public_message: ClassVar[str] = "The edit could not be made."
 
     def __init__(self, detail: str = "") -> None:
@@ -55,6 +56,7 @@ class ComfyUnreachable(ComfyError):
     code = "comfy_unreachable"
     status = 503
     retryable = True
+    is_nodes_loss = True
     public_message = "The GPU server did not answer."
 
 
@@ -139,6 +141,7 @@ class PromptLost(ComfyError):
 
     code = "prompt_lost"
     retryable = True
+    is_nodes_loss = True
     public_message = "The GPU server restarted during the edit."
 
 

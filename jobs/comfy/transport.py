@@ -8,12 +8,10 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlencode
 
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.util import Timeout
 
 from jobs.comfy.address import Address
@@ -57,17 +55,12 @@ class Transport:
         self._address = address
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers.update(address.headers)
-        self._session.headers["Accept-Encoding"] = "identity"
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL_SIZE))
+        headers = {**address.headers, "Accept-Encoding": "identity"}
+        self._pool = urllib3.PoolManager(maxsize=POOL_SIZE, headers=headers)
 
     def close(self) -> None:
         """Close the pooled connections; later requests open new ones."""
-        self._session.close()
+        self._pool.clear()
 
     def request(
         self,
@@ -78,39 +71,38 @@ class Transport:
         is_upload: bool = False,
         max_bytes: int = JSON_LIMIT_BYTES,
         too_large: type[ComfyError] = UnexpectedAnswer,
-        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Answer:
         """Send one request, once, and read the whole answer.
 
         `within` seconds limit it in all; without it, connecting, each silence and the reading of
-        the body have their own limits. `options` are those of requests. Raises ComfyUnreachable,
-        and `too_large` for a body of more than `max_bytes`.
+        the body have their own limits. `options` are those of urllib3: `json`, or the `fields` of a
+        multipart body. Raises ComfyUnreachable, and `too_large` for a body of more than `max_bytes`.
         """
         name = f"{method} {self._address.url}{path}"
+        query = f"?{urlencode(params)}" if params else ""
         deadline = time.monotonic() + (within or self._connect_timeout + self._read_timeout)
         try:
-            with self._session.request(
+            response = self._pool.request(
                 method,
-                self._address.url + path,
-                json=json,
-                timeout=self._timeout(within, is_upload=is_upload),  # type: ignore[arg-type]  # missing in the stub
+                self._address.url + path + query,
+                timeout=self._timeout(within, is_upload=is_upload),
+                retries=False,
                 # A redirect would turn POST into GET and carry a login page back as an answer.
-                allow_redirects=False,
-                stream=True,
+                redirect=False,
+                preload_content=False,
                 **options,
-            ) as response:
-                body = bytearray()
-                # requests' own reading has neither a total time limit nor one of size.
-                while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-                    body += chunk
-                    if len(body) > max_bytes:
-                        raise too_large(f"{name}: the answer has more than {max_bytes} bytes")
-                    if time.monotonic() > deadline:
-                        raise ComfyUnreachable(f"{name}: no end of the answer after {len(body)} bytes")
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            )
+            try:
+                body = _read(response, name=name, max_bytes=max_bytes, too_large=too_large, deadline=deadline)
+            except BaseException:
+                response.close()  # with an unread rest the connection is of no use
+                raise
+            response.release_conn()
+        except urllib3.exceptions.HTTPError as error:
             raise ComfyUnreachable(f"{name}: {type(error).__name__}: {error}") from error
-        answer = Answer(name, response.status_code, bytes(body))
+        answer = Answer(name, response.status, body)
         # ComfyUI itself never says 502 or more, nor 429: those are a proxy's words for "not now".
         if answer.status > 501 or answer.status == 429:
             raise ComfyUnreachable(answer.describe())
@@ -123,3 +115,22 @@ class Transport:
         # seconds for ten megabytes are too short.
         connect = self._read_timeout if is_upload else self._connect_timeout
         return Timeout(connect=connect, read=self._read_timeout)
+
+
+def _read(
+    response: urllib3.BaseHTTPResponse,
+    *,
+    name: str,
+    max_bytes: int,
+    too_large: type[ComfyError],
+    deadline: float,
+) -> bytes:
+    """Read a body with a limit of size and of total time, neither of which urllib3 has."""
+    body = bytearray()
+    while chunk := response.read1(CHUNK_BYTES, decode_content=True):
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large(f"{name}: the answer has more than {max_bytes} bytes")
+        if time.monotonic() > deadline:
+            raise ComfyUnreachable(f"{name}: no end of the answer after {len(body)} bytes")
+    return bytes(body)

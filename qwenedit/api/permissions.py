@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 
 class HasScope(BasePermission):
-    """Let a key through that has the scope of the request: `read`, or the view's `write_scope`."""
+    """Let a key through that has the request's scope: the view's `read_scope`, or its `write_scope`."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Return whether the key has the scope."""
         if not isinstance(request.auth, ApiKey):
             return False
-        scope = Scope.READ if request.method in SAFE_METHODS else getattr(view, "write_scope", Scope.EDIT)
+        is_read = request.method in SAFE_METHODS
+        scope = (
+            getattr(view, "read_scope", Scope.READ) if is_read else getattr(view, "write_scope", Scope.EDIT)
+        )
         self.message = f"This key lacks the scope “{scope}”."
         return str(scope) in request.auth.scopes

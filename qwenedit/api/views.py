@@ -36,6 +36,7 @@ from qwenedit.api.serializers import (
     SubmittedJobSerializer,
 )
 from qwenedit.users.models import Scope, User
+from webhooks.services import check_url
 
 LONGEST_IDEMPOTENCY_KEY = 200
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -147,6 +148,8 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
         body = SubmissionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         fields = body.validated_data
+        if fields.get("webhook_url"):
+            check_url(fields["webhook_url"], field="webhook_url")
         submission = submit_job(
             user=owner(request),
             wish=Wish.parse(
@@ -154,6 +157,7 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
             ),
             images=fields["image"],
             idempotency_key=key,
+            priority=Job.Priority.BATCH,  # a program waits more patiently than a person
             webhook_url=fields.get("webhook_url", ""),
             request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
         )

@@ -148,14 +148,17 @@ def strip_result(data: bytes, *, max_bytes: int = MAX_RESULT_BYTES, max_pixels: 
     """Return a result as a PNG with its pixels unchanged and nothing else in it.
 
     ComfyUI embeds the whole prompt and workflow as text chunks (PNG) or EXIF (JPEG, WEBP). A PNG only
-    loses chunks, its compressed pixels pass through; other formats are decoded and encoded anew, turned
-    upright and to sRGB if what is dropped said so. Raises ImageTooLarge, InvalidImage.
+    loses chunks, its compressed pixels pass through, counted but not decoded; other formats are decoded
+    and encoded anew, turned upright and to sRGB if what is dropped said so. Raises ImageTooLarge,
+    InvalidImage.
     """
     container = read_container(read_limited(data, max_bytes))
+    if container.format == "PNG":
+        _check_pixels(container, shrink=1, max_pixels=max_pixels)
+        check_pixels(container.data)
+        return _picture(container.data, (container.width, container.height), "png")
     with decoding():
         image = _decode(container, shrink=1, max_pixels=max_pixels)
-        if container.format == "PNG":
-            return _picture(container.data, image.size, "png")
         if image.mode != "RGBA":
             image = _to_srgb(_opaque(image), container.profile)
         image = _upright(image, container.orientation)

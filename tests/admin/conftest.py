@@ -24,6 +24,7 @@ from tests.factories import (
     ChatFactory,
     DeliveryFactory,
     DiscrepancyFactory,
+    EndpointFactory,
     IncomingUpdateFactory,
     JobFactory,
     NodeFactory,
@@ -35,6 +36,7 @@ from tests.factories import (
     PromoCodeFactory,
     RefundFactory,
     UserFactory,
+    WebhookDeliveryFactory,
     give_points,
 )
 
@@ -67,7 +69,8 @@ def staff(db: None) -> Callable[..., Client]:
     def hire(*codenames: str) -> Client:
         user = UserFactory.create(is_staff=True)
         permissions = list(Permission.objects.filter(codename__in=codenames))
-        assert len(permissions) == len(codenames)
+        # Bot and webhooks both have deliveries: such a name gives both.
+        assert {permission.codename for permission in permissions} == set(codenames)
         user.user_permissions.set(permissions)
         return browser(user)
 
@@ -121,6 +124,7 @@ def furnish(db: None, photo: bytes) -> Callable[[], Job]:
         Preset.objects.filter(pk=preset.pk).update(sample_before=name)
         fill_money(user)
         fill_bot(user, job)
+        fill_webhooks(user)
         return job
 
     return fill
@@ -156,6 +160,18 @@ def fill_bot(user: User, job: Job) -> None:
         DeliveryFactory.create(chat_id=chat.pk, lane=lane, status=delivery_status, failure="<b>")
     DeliveryFactory.create(chat_id=chat.pk, lane=Lane.BULK, kind="broadcast", broadcast=broadcast)
     ArticleFactory.create()
+
+
+def fill_webhooks(user: User) -> None:
+    """Put at least one row into every table of webhooks, in every status there is."""
+    EndpointFactory.create(user=user, disabled_at=timezone.now(), disabled_reason="failing")
+    endpoint = EndpointFactory.create(user=user, url="https://shop.example/<b>", failing_since=timezone.now())
+    log = {"at": "2026-11-26T01:02:03Z", "status_code": 500, "duration_ms": 7, "error": "", "body": "<b>"}
+    for status in ("sending", "delivered", "failed", "cancelled", "pending"):
+        WebhookDeliveryFactory.create(endpoint=endpoint, status=status, attempts=[log], failure="<b>")
+    WebhookDeliveryFactory.create(
+        endpoint=None, user=user, url="https://shop.example/hook", channel=f"user:{user.pk}"
+    )
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 import schemathesis
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.db.models import Model
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -36,8 +37,17 @@ from tests.api import contract, photos
 from tests.api.conftest import upload
 from tests.api.traces import stored_files, traces
 from tests.clients import api_client
-from tests.factories import JobFactory, PaymentFactory, PresetFactory, UserFactory
+from tests.factories import (
+    EndpointFactory,
+    JobFactory,
+    PaymentFactory,
+    PresetFactory,
+    UserFactory,
+    WebhookDeliveryFactory,
+)
 from tests.servers import YooKassaServer
+from webhooks.models import Delivery as WebhookDelivery
+from webhooks.models import DeliveryStatus, Endpoint
 
 EXAMPLES = 40
 MEANT_TO_EXIST = 10_000  # ids below are taken for rows that exist
@@ -96,6 +106,22 @@ def test_the_contracts_addresses_are_all_there() -> None:
         ("POST", "/api/v1/payments/"),
         ("GET", "/api/v1/payments/{id}/"),
         ("POST", "/api/v1/promocodes/redeem/"),
+        ("GET", "/api/v1/webhooks/"),
+        ("POST", "/api/v1/webhooks/"),
+        ("GET", "/api/v1/webhooks/{id}/"),
+        ("PATCH", "/api/v1/webhooks/{id}/"),
+        ("DELETE", "/api/v1/webhooks/{id}/"),
+        ("GET", "/api/v1/webhooks/{id}/secret/"),
+        ("POST", "/api/v1/webhooks/{id}/rotate-secret/"),
+        ("POST", "/api/v1/webhooks/{id}/test/"),
+        ("GET", "/api/v1/webhooks/{webhook_id}/deliveries/"),
+        ("GET", "/api/v1/webhooks/{webhook_id}/deliveries/{id}/"),
+        ("POST", "/api/v1/webhooks/{webhook_id}/deliveries/{id}/redeliver/"),
+        ("GET", "/api/v1/webhooks/deliveries/"),
+        ("GET", "/api/v1/webhooks/deliveries/{id}/"),
+        ("POST", "/api/v1/webhooks/deliveries/{id}/redeliver/"),
+        ("GET", "/api/v1/webhooks/secret/"),
+        ("POST", "/api/v1/webhooks/rotate-secret/"),
     }
 
 
@@ -112,6 +138,7 @@ def test_nothing_that_is_always_answered_is_called_optional() -> None:
     answers = (
         *("Me", "LedgerEntry", "Category", "Preset", "Job", "SubmittedJob", "Result", "Error"),
         *("Payment", "StartedPayment", "Redeemed"),
+        *("Endpoint", "NewEndpoint", "Secret", "WebhookDelivery", "Attempt"),
     )
     for name in answers:
         assert set(components[name]["required"]) == set(components[name]["properties"]), name
@@ -129,6 +156,9 @@ def rich_key(transactional_db: None, yookassa: YooKassaServer, settings: Any) ->
     for payment_status in PaymentStatus:
         PaymentFactory.create(user=user, status=payment_status)
     PromoCode.objects.create(code="WINTER", points=1)
+    endpoint = EndpointFactory.create(user=user)
+    for delivery_status in DeliveryStatus:
+        WebhookDeliveryFactory.create(endpoint=endpoint, status=delivery_status)
     yield create_api_key(user=user)[1]
     assert not broken_balances().exists()
     named = JobImage.objects.values_list("file", flat=True)
@@ -139,14 +169,21 @@ turns = itertools.count()  # drawn ids are nearly always 0: the rows are called 
 fuzzed = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_application())
 
 
+def subject(path: str, parameter: str) -> type[Model]:
+    """Return whose ids a parameter of an address takes."""
+    if "webhooks" in path:
+        return WebhookDelivery if "deliveries" in path and parameter == "id" else Endpoint
+    return Payment if "payments" in path else Job
+
+
 @fuzzed.parametrize()
 @BOUNDED
 def test_no_request_breaks_the_api_or_its_promises(case: Case, rich_key: str) -> None:
-    number = case.path_parameters.get("id")
-    if isinstance(number, int) and 0 <= number < MEANT_TO_EXIST:
-        model = Payment if "payments" in case.path else Job
-        ids = model._default_manager.order_by("id").values_list("id", flat=True)
-        case.path_parameters["id"] = ids[next(turns) % len(ids)]
+    for name, number in case.path_parameters.items():
+        if isinstance(number, int) and 0 <= number < MEANT_TO_EXIST:
+            model = subject(case.path, name)
+            ids = model._default_manager.order_by("id").values_list("id", flat=True)
+            case.path_parameters[name] = ids[next(turns) % len(ids)] if ids else number
     headers: dict[str, Any] = {"Authorization": f"Bearer {rich_key}"}
     case.call_and_validate(headers=headers, checks=CHECKS)
 

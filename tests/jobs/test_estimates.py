@@ -1,19 +1,121 @@
-"""Places in the queue: the same for many jobs at once as for each alone."""
+"""Place and time to go, told from the order in which jobs are really served."""
+
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
-from jobs import estimates
-from jobs.models import Job
-from tests.factories import JobFactory
+from jobs import estimates as estimates_module
+from jobs import scheduler
+from jobs.estimates import FIRST_GUESS, estimate, typical_duration
+from jobs.models import Attempt, Job, Node
+from jobs.scheduler import Claim
+from jobs.states import AttemptStatus
+from qwenedit.users.models import User
+from tests.factories import NodeFactory
+from tests.jobs.conftest import Submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+GUESS = FIRST_GUESS.total_seconds()
 
 
-def test_many_are_told_the_places_that_each_would_be_told_alone(
-    each_database: str, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(autouse=True)
+def _roomy(settings: object, node: Node) -> None:
+    settings.MAX_RUNNING_JOBS_PER_USER = 100
+    settings.EDIT_COST = 1
+
+
+def place_of(job: Job) -> tuple[int, float]:
+    """Return a job's position, and its time to go in typical durations."""
+    found = estimate(job)
+    assert found is not None
+    return found.position, found.eta_seconds / GUESS
+
+
+def test_the_only_job_is_first_and_takes_one_duration(submit: Submit) -> None:
+    assert place_of(submit()) == (1, 1.0)
+
+
+def test_places_follow_the_order_of_serving_and_not_that_of_arrival(
+    submit: Submit, alice: User, bob: User
 ) -> None:
-    priorities = [Job.Priority.INTERACTIVE, Job.Priority.INTERACTIVE + 1, Job.Priority.INTERACTIVE - 1]
-    jobs = [JobFactory.create(priority=priority) for priority in 2 * priorities]
-    alone = {job.pk: estimates.estimate(job) for job in jobs}
-    assert [alone[job.pk].position for job in jobs if alone[job.pk]] == [3, 1, 5, 4, 2, 6]
+    first, second = submit(user=alice), submit(user=alice)
+    newcomer = submit(user=bob)
 
-    monkeypatch.setattr(estimates, "MOST_COUNTED", 1)
-    assert estimates.estimates(jobs) == alone
+    assert [place_of(job)[0] for job in (first, newcomer, second)] == [1, 2, 3]
+    claimed = [scheduler.claim_next(), scheduler.claim_next()]
+    assert [claim.job for claim in claimed if isinstance(claim, Claim)] == [first, newcomer]
+
+
+def test_interactive_work_is_before_batch_work(submit: Submit) -> None:
+    batch = submit(priority=Job.Priority.BATCH)
+    interactive = submit()
+
+    assert (place_of(interactive)[0], place_of(batch)[0]) == (1, 2)
+
+
+def test_what_runs_counts_for_what_is_left_of_it(submit: Submit, bob: User) -> None:
+    submit()
+    claimed = scheduler.claim_next()
+    assert isinstance(claimed, Claim)
+    Attempt.objects.update(executing_at=timezone.now() - FIRST_GUESS / 2)
+
+    position, durations = place_of(submit(user=bob))
+
+    assert position == 1
+    assert durations == pytest.approx(1.5, abs=0.1)
+
+
+def test_two_nodes_work_side_by_side(submit: Submit, sandbox: object) -> None:
+    NodeFactory.create(url=f"{sandbox.url}/")
+    jobs = [submit() for _ in range(5)]
+
+    assert [place_of(job) for job in jobs] == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)]
+
+
+def test_a_users_own_jobs_pass_a_few_at_a_time_however_many_nodes_there_are(
+    submit: Submit, sandbox: object, settings: object
+) -> None:
+    settings.MAX_RUNNING_JOBS_PER_USER = 1
+    NodeFactory.create(url=f"{sandbox.url}/")
+    jobs = [submit() for _ in range(3)]
+
+    assert [place_of(job) for job in jobs] == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_silent_nodes_are_no_lanes(submit: Submit) -> None:
+    NodeFactory.create(url="http://127.0.0.1:1", is_healthy=False)
+    submit()
+
+    assert place_of(submit())[1] == 2
+
+
+def test_durations_are_those_measured_lately(submit: Submit) -> None:
+    submit()
+    claimed = scheduler.claim_next()
+    assert isinstance(claimed, Claim)
+    began = timezone.now()
+    Attempt.objects.update(
+        status=AttemptStatus.SUCCEEDED, executing_at=began, finished_at=began + timedelta(seconds=3)
+    )
+
+    assert typical_duration() == timedelta(seconds=3)
+    found = estimate(submit())
+    assert found is not None
+    assert found.eta_seconds == 3
+
+
+def test_many_are_told_what_each_would_be_told_alone(
+    submit: Submit, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [
+        submit(**options)
+        for options in ({}, {"priority": Job.Priority.BATCH}, {}, {"user": bob}, {"user": bob}, {})
+    ]
+    alone = {job.pk: estimate(job) for job in jobs}
+    assert [place.position for place in alone.values() if place] == [1, 6, 3, 2, 4, 5]
+    assert estimates_module.estimates(jobs) == alone
+
+    monkeypatch.setattr(estimates_module, "MOST_COUNTED", 1)
+    assert estimates_module.estimates(jobs) == alone

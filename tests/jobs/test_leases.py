@@ -159,6 +159,7 @@ def test_nothing_is_posted_under_a_lease_that_can_not_be_confirmed(
     submit: Submit, node: object, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit()
+    monkeypatch.setattr(leases, "CERTAIN_FOR", 0.0)
     claimed = claim()
 
     def away(*_args: object, **_options: object) -> None:

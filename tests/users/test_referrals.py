@@ -99,8 +99,8 @@ class TestTheReward:
     """After the first successful edit, once, for both."""
 
     def test_both_get_it_once(self, alice: User, bob: User, invited: Referral) -> None:
-        assert reward_first_edit(bob)
-        assert not reward_first_edit(bob)
+        assert reward_first_edit(bob.pk)
+        assert not reward_first_edit(bob.pk)
         assert (balance(alice), balance(bob)) == (90, 90)
         assert set(
             LedgerEntry.objects.filter(kind=LedgerEntry.Kind.REFERRAL).values_list("key", flat=True)
@@ -109,7 +109,7 @@ class TestTheReward:
         assert adds_up()
 
     def test_somebody_who_came_alone_gets_none(self, alice: User) -> None:
-        assert not reward_first_edit(alice)
+        assert not reward_first_edit(alice.pk)
         assert balance(alice) == 60
 
     def test_the_news_of_it_is_sent_inside_the_transaction(
@@ -122,28 +122,28 @@ class TestTheReward:
 
         friend_rewarded.connect(hear)
         try:
-            reward_first_edit(bob)
+            reward_first_edit(bob.pk)
         finally:
             friend_rewarded.disconnect(hear)
         assert heard == [(bob, alice, 30, True)]
 
     def test_an_inviter_who_is_blocked_gets_nothing(self, alice: User, bob: User, invited: Referral) -> None:
         User.objects.filter(pk=alice.pk).update(is_blocked=True)
-        assert reward_first_edit(bob)
+        assert reward_first_edit(bob.pk)
         assert (balance(alice), balance(bob)) == (60, 90)
         assert adds_up()
 
     def test_a_friend_who_is_blocked_waits(self, alice: User, bob: User, invited: Referral) -> None:
         User.objects.filter(pk=bob.pk).update(is_blocked=True)
-        assert not reward_first_edit(bob)
+        assert not reward_first_edit(bob.pk)
         User.objects.filter(pk=bob.pk).update(is_blocked=False)
-        assert reward_first_edit(bob)
+        assert reward_first_edit(bob.pk)
 
     def test_a_bonus_of_nothing_rewards_nobody(
         self, alice: User, bob: User, invited: Referral, settings: Any
     ) -> None:
         settings.REFERRAL_BONUS = 0
-        assert not reward_first_edit(bob)
+        assert not reward_first_edit(bob.pk)
         invited.refresh_from_db()
         assert invited.rewarded_at is None
         assert (balance(alice), balance(bob)) == (60, 60)
@@ -152,15 +152,15 @@ class TestTheReward:
         self, alice: User, bob: User, invited: Referral
     ) -> None:
         with transaction.atomic():
-            assert reward_first_edit(bob)
+            assert reward_first_edit(bob.pk)
             transaction.set_rollback(True)
         assert (balance(alice), balance(bob)) == (60, 60)
-        assert reward_first_edit(bob)
+        assert reward_first_edit(bob.pk)
 
 
 @pytest.mark.postgres
 def test_two_edits_that_finish_at_once_reward_once(alice: User, bob: User, invited: Referral) -> None:
-    outcomes = at_once(*[partial(reward_first_edit, bob)] * 12)
+    outcomes = at_once(*[partial(reward_first_edit, bob.pk)] * 12)
     assert errors(outcomes) == []
     assert sorted(outcomes) == [False] * 11 + [True]
     assert (balance(alice), balance(bob)) == (90, 90)
@@ -174,7 +174,7 @@ def test_friends_of_friends_who_finish_at_once_do_not_wait_for_each_other(alice:
 
     def finish(friend: User) -> bool:
         with transaction.atomic():
-            return reward_first_edit(friend)
+            return reward_first_edit(friend.pk)
 
     def spend(user: User, number: int) -> bool:
         ledger.post(user_id=user.pk, amount=-1, kind=LedgerEntry.Kind.EDIT, key=f"t:{user.pk}:{number}")

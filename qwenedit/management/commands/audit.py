@@ -9,6 +9,7 @@ from django.db import connection, transaction
 import botapp.audit
 import jobs.audit
 import payments.audit
+import webhooks.audit
 
 
 class Command(BaseCommand):
@@ -20,7 +21,9 @@ class Command(BaseCommand):
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            findings = [*payments.audit.findings(), *jobs.audit.findings(), *botapp.audit.findings()]
+            findings = [
+                finding for app in (payments, jobs, webhooks, botapp) for finding in app.audit.findings()
+            ]
         for finding in findings:
             more = ", …" if finding.broken > len(finding.examples) else ""
             examples = f"  ({', '.join(finding.examples)}{more})" if finding.examples else ""

@@ -11,6 +11,7 @@
     worker        the execution thread                 prompt_queue queue and history
     execution     one prompt, from start to success    reports      what the world hears about it
     graph         order of nodes, cache signatures     nodes        what each node class does
+    ready         one picture for every prompt
     filters       the honest substitute of the model   faults       what can be made to go wrong, and how
     files         input, output and temp folders       models       names of "installed" model files
     schema        what a node class is                 jobs         one view of queue and history

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--disable-metadata", action="store_true", help="do not put the prompt into saved PNG files"
     )
     parser.add_argument(
+        "--ready", type=Path, metavar="PNG", help="the result of every prompt: no filter runs"
+    )
+    parser.add_argument(
         "--model", action="append", default=[], metavar="FOLDER/NAME", help="one more installed model"
     )
     parser.add_argument("--user", help="demand HTTP basic authentication; needs --password")
@@ -93,7 +96,9 @@ def _config(arguments: argparse.Namespace, scratch: Path) -> Config:
         port=arguments.port,
         max_upload_size=arguments.max_upload_size,
         options=Options(
-            png_compression=arguments.png_compress_level, metadata=not arguments.disable_metadata
+            png_compression=arguments.png_compress_level,
+            metadata=not arguments.disable_metadata,
+            ready=arguments.ready and arguments.ready.read_bytes(),
         ),
         faults=Settings(**{name: getattr(arguments, name) for name in Settings.__dataclass_fields__}),
         models=tuple(arguments.model),

@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from qwenedit.sandbox.comfyui import ready
 from qwenedit.sandbox.comfyui.catalogue import NODE_CLASSES
 from qwenedit.sandbox.comfyui.faults import Faults
 from qwenedit.sandbox.comfyui.graph import Plan, Signatures, is_link
@@ -27,10 +28,11 @@ class InterruptedPromptError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """How results are written."""
+    """How results are made and written."""
 
     png_compression: int = 4
     metadata: bool = True
+    ready: bytes | None = None  # the result of every prompt, instead of computing one
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class _Run:
             if self._is_output(node_id):
                 self._strike()
             self._executor.check_interrupt()
-            returned = self._class(node_id).run(self, **inputs)
+            returned = self._returned(node_id, inputs)
         except InterruptedPromptError:
             self.report.interrupted(node_id)
             return False
@@ -176,6 +178,12 @@ class _Run:
         self._executor.remember(self._signatures.of(node_id), result)
         self.report.node_finished(node_id, result.shown, was_cached=False)
         return True
+
+    def _returned(self, node_id: str, inputs: dict[str, Any]) -> Any:
+        picture = self._executor.options.ready
+        if picture is not None:
+            return ready.run(self._class(node_id), self, picture, **inputs)
+        return self._class(node_id).run(self, **inputs)
 
     def _class(self, node_id: str) -> NodeClass:
         return NODE_CLASSES[self._graph[node_id]["class_type"]]

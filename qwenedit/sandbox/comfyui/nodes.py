@@ -261,10 +261,17 @@ def sample(
         )
         for number, start in enumerate(latent_image.pictures)
     ]
-    for step in range(1, steps + 1):
-        time.sleep(max(0.0, started + step * context.seconds_per_step - time.monotonic()))
-        context.progress(step, steps, pictures[0])
+    pace(context, steps, pictures[0], started=started)
     return (replace(latent_image, pictures=tuple(pictures)),)
+
+
+def pace(context: Context, steps: int, picture: Image.Image, *, started: float | None = None) -> None:
+    """Take the time of `steps` steps since `started` (of the monotonic clock; now), and report each."""
+    started = time.monotonic() if started is None else started
+    for step in range(1, steps + 1):
+        if (left := started + step * context.seconds_per_step - time.monotonic()) > 0:
+            time.sleep(left)
+        context.progress(step, steps, picture)
 
 
 def decode_latent(context: Context, samples: Latent, vae: Weights) -> tuple[Batch]:

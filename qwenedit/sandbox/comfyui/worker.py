@@ -69,7 +69,8 @@ class Worker:
                 self._forget = False
                 self.executor.forget_results()
             outcome = self.executor.execute(item)
-            time.sleep(self._faults.now.history_delay)
+            if self._faults.now.history_delay:
+                time.sleep(self._faults.now.history_delay)
             self.queue.finish(ticket, outcome)
             client_id = item[3].get("client_id")
             if client_id is not None:

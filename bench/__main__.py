@@ -1,0 +1,49 @@
+"""Every row of the benchmarks, or those that are named: `python -m bench [ROW …] [--quick]`.
+
+Each row runs in a process of its own, one after another, as Django reads its settings once. Writes
+`var/bench/<row>.json` and, of all that ran, `var/bench/bench.json`. A missed goal is reported; exit 1 says
+that a row found work lost or doubled, or did not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.report import RESULTS, table
+
+ROWS = ("overhead", "throughput", "gpu_busy", "notify", "api", "ledger", "bonus", "growth")
+
+
+def main() -> None:
+    """Run the rows, print all of them together, and write them down."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--quick", action="store_true", help="a small form, to see that it works")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - set(ROWS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    done, failed = [], []
+    for name in options.rows or ROWS:
+        sys.stderr.write(f"bench: {name}\n")
+        arguments = [f"--results={options.results}", *(["--quick"] if options.quick else [])]
+        command = [sys.executable, "-m", f"bench.{name}", *arguments]
+        if subprocess.run(command, check=False, stdout=sys.stderr).returncode:  # noqa: S603
+            failed.append(name)
+        else:
+            done.append(json.loads((options.results / f"{name}.json").read_text()))
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "bench.json").write_text(json.dumps({"rows": done, "failed": failed}, indent=2) + "\n")
+    sys.stdout.write("\n".join(map(table, done)))
+    if failed:
+        raise SystemExit(f"Failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

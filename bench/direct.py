@@ -1,0 +1,126 @@
+"""The floor: a client that talks to ComfyUI itself and keeps nothing.
+
+Uploads, posts the prompt, waits on the WebSocket, fetches the picture: the least that anybody has to do for
+an edit, over connections that stay open. The prompt is the one that the system would post.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
+
+import websocket
+
+from jobs.comfy.workflow import Workflow, WorkflowInputs
+
+WORKFLOW = "qwen_image_edit_2511"
+BOUNDARY = "bench-8d1f"
+
+
+class DirectClient:
+    """One client of the ComfyUI at `url`, for one thread and the length of a `with` block."""
+
+    def __init__(self, url: str) -> None:
+        address = urlsplit(url).netloc
+        self._client_id = uuid.uuid4().hex
+        self._http = HTTPConnection(address, timeout=60)
+        self._events = websocket.create_connection(
+            f"ws://{address}/ws?clientId={self._client_id}", timeout=60
+        )
+        self._workflow = Workflow.load(WORKFLOW)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._events.close()
+        self._http.close()
+
+    def edit(self, photo: bytes) -> bytes:
+        """Have a photo edited and return the result."""
+        prompt_id = str(uuid.uuid4())
+        graph = self._workflow.build(
+            WorkflowInputs(
+                pictures=[self._upload(photo)],
+                prompt="make it an ink drawing",
+                seed=secrets.randbits(53),
+                width=1024,
+                height=1024,
+                lightning=True,
+                filename_prefix=f"direct/{prompt_id}/r",
+            )
+        )
+        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": self._client_id}
+        self._ask("POST", "/prompt", json.dumps(body).encode(), "application/json")
+        return self._ask("GET", f"/view?{urlencode(self._wait(prompt_id))}")
+
+    def _upload(self, photo: bytes) -> str:
+        name = f"{secrets.token_hex(8)}.jpg"
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{name}"'
+        body = (
+            f"{head}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
+            + photo
+            + f"\r\n--{BOUNDARY}--\r\n".encode()
+        )
+        answer = self._ask("POST", "/upload/image", body, f"multipart/form-data; boundary={BOUNDARY}")
+        return str(json.loads(answer)["name"])
+
+    def _wait(self, prompt_id: str) -> dict[str, Any]:
+        """Return the result's name once the prompt has succeeded."""
+        picture: dict[str, Any] = {}
+        while True:
+            message = self._events.recv()
+            if isinstance(message, bytes):
+                continue
+            event = json.loads(message)
+            if event["data"].get("prompt_id") != prompt_id:
+                continue
+            if event["type"] == "executed":
+                [picture] = event["data"]["output"]["images"]
+            elif event["type"] == "execution_success":
+                return picture
+            elif event["type"] in ("execution_error", "execution_interrupted"):
+                raise RuntimeError(message)
+
+    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+        self._http.request(method, path, body, {"Content-Type": kind} if kind else {})
+        answer = self._http.getresponse()
+        data = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{method} {path}: {answer.status} {data[:300]!r}")
+        return data
+
+
+def edit_one_by_one(url: str, photo: bytes, count: int) -> list[float]:
+    """Return how many milliseconds each of `count` edits took, one after another."""
+    with DirectClient(url) as client:
+        client.edit(photo)  # connections, imports
+        times = []
+        for _ in range(count):
+            started = time.perf_counter()
+            client.edit(photo)
+            times.append(1000 * (time.perf_counter() - started))
+    return times
+
+
+def edits_per_second(url: str, photo: bytes, count: int, *, clients: int) -> float:
+    """Return the rate of `clients` clients at once, each with its share of `count` edits."""
+
+    def work(client: DirectClient) -> None:
+        for _ in range(count // clients):
+            client.edit(photo)
+
+    with ThreadPoolExecutor(clients) as pool:
+        connected = list(pool.map(lambda _: DirectClient(url), range(clients)))
+        started = time.perf_counter()
+        list(pool.map(work, connected))
+        seconds = time.perf_counter() - started
+        for client in connected:
+            client.__exit__()
+    return count // clients * clients / seconds

@@ -1,0 +1,139 @@
+"""What a finished edit takes in the database for ever, and what a claim costs among many of them.
+
+One edit is really made; its rows are then copied by SQL, table by table, whatever columns they have. Bytes
+are those of all tables with their indexes, after a VACUUM. Claims are
+`jobs.scheduler.claim_next`; beside it stands the barest claim in SQL: one UPDATE of the first queued row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench.report import Figures, Goal, percentiles, run
+from bench.system import System, costless_comfyui, installation, picture, wait_until
+
+PEOPLE = 1000
+CLAIMS = 50
+GOALS = (Goal("bytes_per_job", 4096), Goal("claim_ratio", 2))
+SIZE = "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_stat_user_tables"
+BAREST_CLAIM = """
+UPDATE jobs_job SET progress = progress WHERE id = (
+    SELECT id FROM jobs_job WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+def measure(quick: bool) -> Figures:  # noqa: FBT001
+    """Return the figures: at each number of finished edits, with so many queued."""
+    levels = (
+        ((10, 20), (50, 20), (100, 40)) if quick else ((1_000, 1_000), (100_000, 1_000), (1_000_000, 10_000))
+    )
+    with (
+        costless_comfyui() as comfyui,
+        installation(COMFYUI_URL=comfyui.url, COMFYUI_NODE_DEPTH="1000") as system,
+    ):
+        system.set_up_django()
+        job = _make_one_edit(system)
+        return _grow(job, levels, 10 if quick else CLAIMS)
+
+
+def _make_one_edit(system: System) -> int:
+    from bench.jobs import submit_jobs, unfinished
+    from jobs.models import Job
+    from qwenedit.users.models import User
+
+    submit_jobs(1, picture("JPEG"))
+    worker = system.start_worker()
+    wait_until(lambda: not unfinished())
+    system.stop(worker)
+    for number in range(PEOPLE):
+        User.objects.create(username=f"person-{number}")
+    job = Job.objects.get()
+    if job.status != "succeeded":
+        raise SystemExit(f"The edit {job.status}: {job.error_message}")
+    return job.pk
+
+
+def _grow(job: int, levels: tuple[tuple[int, int], ...], claims: int) -> Figures:
+    from django.db import connection
+
+    from jobs.scheduler import Claim, claim_next
+
+    def claim() -> None:
+        if not isinstance(claim_next(), Claim):
+            raise SystemExit("There was nothing to claim")
+
+    figures: Figures = {}
+    cursor = connection.cursor()
+    cursor.execute("VACUUM ANALYZE")
+    empty, made = _value(cursor, SIZE), 1
+    for finished, queued in levels:
+        _copy(cursor, job, made + 1, finished, finished=True)
+        made = finished
+        cursor.execute("VACUUM ANALYZE")
+        bytes_per_job = (_value(cursor, SIZE) - empty) / (finished - 1)
+        _copy(cursor, job, 10_000_000, 10_000_000 + queued - 1, finished=False)
+        cursor.execute("ANALYZE")
+        claim()
+        bare = [_timed(lambda: cursor.execute(BAREST_CLAIM)) for _ in range(claims)]
+        times = [_timed(claim) for _ in range(claims)]
+        cursor.execute("DELETE FROM jobs_attempt WHERE job_id >= 10000000")
+        cursor.execute("DELETE FROM jobs_job WHERE id >= 10000000")
+        cursor.execute("VACUUM ANALYZE")
+        figures |= {
+            f"bytes_per_job_{finished}": round(bytes_per_job),
+            **percentiles(f"claim_ms_{finished}_finished_{queued}_queued", times),
+            **percentiles(f"bare_claim_ms_{finished}", bare),
+        }
+    (first, few), (last, many) = levels[0], levels[-1]
+    small, large = (figures[f"claim_ms_{n}_finished_{q}_queued_p50"] for n, q in ((first, few), (last, many)))
+    return figures | {
+        "bytes_per_job": figures[f"bytes_per_job_{last}"],
+        "claim_ratio": round(large / small, 2),
+        "claim_to_bare_ratio": round(large / figures[f"bare_claim_ms_{last}_p50"], 2),
+    }
+
+
+def _copy(cursor: Any, job: int, first: int, last: int, *, finished: bool) -> None:
+    """Copy an edit to the ids `first` to `last`, of many people, without its past unless finished."""
+    from django.apps import apps
+
+    person = f"(SELECT min(id) + 1 FROM users_user) + mod(n, {PEOPLE})"  # noqa: S608
+    own: dict[str, str] = {"id": "n", "user_id": person}
+    if not finished:
+        own |= {"status": "'queued'", "progress": "0", "started_at": "NULL", "finished_at": "NULL"}
+    tables = [("jobs.Job", "id", own)]
+    if finished:
+        tables += [
+            ("jobs.Attempt", "job_id", {"id": "gen_random_uuid()", "job_id": "n"}),
+            ("jobs.JobImage", "job_id", {"job_id": "n"}),
+            ("payments.LedgerEntry", "key", {"user_id": person, "key": "'job:' || n || ':charge'"}),
+        ]
+    for label, column, changes in tables:
+        model = apps.get_model(label)
+        fields = [field for field in model._meta.concrete_fields if not field.primary_key or "id" in changes]
+        values = [changes.get(field.column, f"template.{field.column}") for field in fields]
+        names = ", ".join(field.column for field in fields)
+        cursor.execute(
+            f"INSERT INTO {model._meta.db_table} ({names}) SELECT {', '.join(values)} "  # noqa: S608
+            f"FROM {model._meta.db_table} AS template, generate_series(%s, %s) AS n "
+            f"WHERE template.{column} = %s",
+            [first, last, f"job:{job}:charge" if column == "key" else job],
+        )
+
+
+def _value(cursor: Any, query: str) -> int:
+    cursor.execute(query)
+    return int(cursor.fetchone()[0])
+
+
+def _timed(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    run("growth", measure, GOALS)

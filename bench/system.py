@@ -1,0 +1,172 @@
+"""The processes of production: web, worker and beat on a PostgreSQL and a Valkey of their own.
+
+Owns starting and stopping them, and setting Django up in the benchmark's own process, on the same database.
+One system per process: Django reads its settings once.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import requests
+from PIL import Image
+
+from tests.postgres import PostgresServer
+from tests.servers import SandboxServer, start_sandbox_comfyui
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+READY_TIMEOUT = 60.0
+STOP_TIMEOUT = 20.0
+WEB_PROCESSES = 2  # as in the Procfile
+STEPS = 4  # of the workflow's lightning variant, which is the default
+WORKER = ("worker", "--without-mingle", "--without-gossip")
+
+
+@dataclass
+class System:
+    """Folder, database and environment of one installation, and what runs of it."""
+
+    folder: Path
+    database_url: str
+    environment: dict[str, str]
+    port: int
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    leave_broker: Callable[[], object] = bool  # nothing to leave before Django is set up
+
+    @property
+    def url(self) -> str:
+        """Where the web process listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def python(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a process of the installation; it ends with the system."""
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, *arguments], cwd=PROJECT_ROOT, env=self.environment
+        )
+        self.running.append(process)
+        return process
+
+    def manage(self, *arguments: str) -> None:
+        """Run a management command; end the benchmark where it fails."""
+        if self.python(str(PROJECT_ROOT / "manage.py"), *arguments).wait():
+            raise SystemExit(f"manage.py {' '.join(arguments)} failed")
+
+    def start_web(self, processes: int = WEB_PROCESSES) -> subprocess.Popen[bytes]:
+        """Start the web server, and wait until it answers."""
+        web = ("uvicorn", "qwenedit.asgi:application", f"--port={self.port}", "--log-level=warning")
+        process = self.python("-m", *web, "--no-access-log", f"--workers={processes}")
+        wait_until(lambda: requests.get(f"{self.url}/healthz", timeout=5).ok)
+        return process
+
+    def start_worker(self, app: str = "celery_worker") -> subprocess.Popen[bytes]:
+        """Start a worker as the Procfile does."""
+        return self.python("-m", "celery", "-q", "-A", app, *WORKER)
+
+    def start_beat(self) -> subprocess.Popen[bytes]:
+        """Start the clock."""
+        return self.python("-m", "qwenedit.beat")
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop one process, as an operator would."""
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_TIMEOUT)
+        self.running.remove(process)
+
+    def set_up_django(self) -> None:
+        """Let this process speak to the same database and broker."""
+        os.environ |= self.environment
+        import django
+
+        django.setup()
+        from qwenedit import embedded
+
+        embedded.ensure()
+        self.leave_broker = embedded.release
+
+
+@contextmanager
+def installation(**settings: str) -> Iterator[System]:
+    """Prepare an installation with these settings, none of whose processes runs yet."""
+    with tempfile.TemporaryDirectory(prefix="qwenedit-bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
+        database = stack.enter_context(PostgresServer(folder / "postgres"))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port: int = probe.getsockname()[1]
+        environment = os.environ | {
+            "DATABASE_URL": database.url,
+            "DJANGO_SETTINGS_MODULE": "qwenedit.settings",
+            "VAR_DIR": str(folder / "var"),
+            "PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "DEBUG": "false",
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "LOG_LEVEL": "warning",
+        }
+        system = System(folder, database.url, environment | settings, port)
+        try:
+            system.manage("prepare")
+            yield system
+        finally:
+            system.leave_broker()
+            for process in system.running:
+                process.send_signal(signal.SIGTERM)
+            for process in system.running:
+                process.wait(STOP_TIMEOUT)
+
+
+@contextmanager
+def costless_comfyui(*, seconds: float = 0.0, result: bytes | None = None) -> Iterator[SandboxServer]:
+    """Run a ComfyUI whose edits take `seconds` and end in the same picture; it computes nothing."""
+    with tempfile.TemporaryDirectory(prefix="qwenedit-bench-") as name:
+        ready = Path(name) / "ready.png"
+        ready.write_bytes(result or picture("PNG"))
+        speed = ("--seconds-per-step", str(seconds / STEPS))
+        with start_sandbox_comfyui(*speed, "--ready", str(ready)) as server:
+            yield server
+
+
+def picture(kind: str, side: int = 64) -> bytes:
+    """Return a square picture of one colour, so small that handling it costs next to nothing."""
+    target = BytesIO()
+    Image.new("RGB", (side, side), "teal").save(target, kind)
+    return target.getvalue()
+
+
+def noise(kind: str, size: int) -> bytes:
+    """Return a picture of noise that has about `size` bytes as a file."""
+    side = 256
+    while True:
+        target = BytesIO()
+        Image.frombytes("RGB", (side, side), os.urandom(3 * side * side)).save(target, kind)
+        data = target.getvalue()
+        if len(data) >= 0.95 * size:
+            return data
+        side = max(side + 8, int(side * (size / len(data)) ** 0.5))
+
+
+def wait_until(
+    condition: Callable[[], object], *, seconds: float = READY_TIMEOUT, every: float = 0.2
+) -> None:
+    """Wait until a condition holds; a server that does not answer yet is no failure. Ends the benchmark."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except requests.RequestException:
+            pass
+        if time.monotonic() > deadline:
+            raise SystemExit(f"Waited {seconds:.0f} s in vain")
+        time.sleep(every)

@@ -1,0 +1,76 @@
+"""Many queued costless edits of many users: edits/s, beside a direct client and tasks that do nothing.
+
+The edits wait in the queue, with their wake-ups in the broker, before the worker starts; the time runs from
+the first claim to the last result stored. The direct client has two connections, as many as the system keeps
+attempts on a node. The tasks that do nothing run through the same broker, worker and settings; their time
+runs from the first that a worker took to the last.
+Fails where an edit is lost, or the audit finds anything.
+"""
+
+from __future__ import annotations
+
+from bench.direct import edits_per_second
+from bench.report import Figures, Goal, run
+from bench.system import System, costless_comfyui, installation, picture, wait_until
+
+CLIENTS = 2  # the default of COMFYUI_NODE_DEPTH
+PATIENCE = 300.0
+NOOPS = 2000
+GOALS = (Goal("jobs_per_second", 100, least=True),)
+
+
+def measure(quick: bool) -> Figures:  # noqa: FBT001
+    """Return the figures; raises SystemExit where work is lost or doubled."""
+    count = 20 if quick else 500
+    with (
+        costless_comfyui() as comfyui,
+        installation(COMFYUI_URL=comfyui.url, INITIAL_BALANCE="100000") as system,
+    ):
+        system.set_up_django()
+        direct = edits_per_second(comfyui.url, picture("JPEG"), count, clients=CLIENTS)
+        noops = _noops_per_second(system, count if quick else NOOPS)
+        rate, attempts = _jobs_per_second(system, count)
+        system.manage("audit")
+    return {
+        "jobs": count,
+        "jobs_per_second": round(rate, 1),
+        "direct_per_second": round(direct, 1),
+        "celery_noops_per_second": round(noops, 1),
+        "ratio_to_direct": round(rate / direct, 3),
+        "ratio_to_celery": round(rate / noops, 3),
+        "attempts_per_job": round(attempts / count, 3),
+    }
+
+
+def _jobs_per_second(system: System, count: int) -> tuple[float, int]:
+    from django.db.models import Max, Min
+
+    from bench.jobs import count_succeeded, submit_jobs, unfinished
+    from jobs.models import Attempt, Job
+
+    submit_jobs(count, picture("JPEG"))
+    worker = system.start_worker()
+    beat = system.start_beat()
+    wait_until(lambda: not unfinished(), seconds=PATIENCE, every=0.5)
+    system.stop(beat)
+    system.stop(worker)
+    if count_succeeded() != count:
+        raise SystemExit(f"{count_succeeded()} of {count} edits have a result")
+    span = Job.objects.aggregate(first=Min("started_at"), last=Max("finished_at"))
+    return count / (span["last"] - span["first"]).total_seconds(), Attempt.objects.count()
+
+
+def _noops_per_second(system: System, count: int) -> float:
+    from bench.noop import noop
+
+    target = system.folder / "noops"
+    for _ in range(count):
+        noop.delay(count, str(target))
+    worker = system.start_worker("bench.noop")
+    wait_until(target.exists)
+    system.stop(worker)
+    return float(target.read_text())
+
+
+if __name__ == "__main__":
+    run("throughput", measure, GOALS)

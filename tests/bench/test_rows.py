@@ -1,0 +1,41 @@
+"""Every row of the benchmarks, in its small form: it runs, and loses nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import ROWS
+from bench.report import Goal, percentiles
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_runs_and_writes_its_figures_down(row: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench", row, "--quick", f"--results={tmp_path}"],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-4000:]
+    assert row in ended.stdout
+    [written] = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert written == json.loads((tmp_path / f"{row}.json").read_text())
+    assert written["figures"]
+
+
+def test_a_missed_goal_is_told_and_a_reached_one_too() -> None:
+    figures = percentiles("wait_ms", [1, 2, 3, 4, 100])
+    assert figures == {"wait_ms_p50": 3, "wait_ms_p99": 100}
+    assert Goal("wait_ms_p50", 3).verdict(figures)["holds"] is True
+    assert Goal("wait_ms_p99", 50).verdict(figures)["holds"] is False
+    assert Goal("wait_ms_p50", 4, least=True).verdict(figures)["holds"] is False
