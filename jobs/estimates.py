@@ -22,6 +22,7 @@ from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptStatus, JobStatus
 from qwenedit.lib.compiled import Compiled, CompiledNumbers
 
+NEEDED = ("status", "priority", "turn", "user")  # what is read of a job
 RECENT = 20
 MOST_COUNTED = 20  # jobs at once; for more, one look at the whole queue costs less than a count for each
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
