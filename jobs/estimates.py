@@ -22,6 +22,7 @@ from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptStatus, JobStatus
 from qwenedit.lib.compiled import Compiled, CompiledNumbers
 
+NEEDED = ("status", "priority", "turn", "user")  # what is read of a job
 RECENT = 20
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
 

@@ -25,12 +25,7 @@ django.setup(set_prefix=False)
 
 from qwenedit.api.event_streams import hub  # noqa: E402  (it needs Django set up)
 
-MOST_FILES = 65_536  # each open stream is one; the usual limit of 1,024 may be raised without asking
-
-_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-_files = MOST_FILES if _hard == resource.RLIM_INFINITY else min(MOST_FILES, _hard)
-if _soft != resource.RLIM_INFINITY and _soft < _files:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _hard))
+MOST_FILES = 65_536  # each open stream is one
 
 _django = BodyLimit(Handler(), max_bytes=settings.MAX_REQUEST_BYTES)
 
@@ -47,12 +42,21 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            _allow_many_files()
             _end_streams_on_signals()
         if message["type"] == "lifespan.shutdown":
             embedded.release()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+
+def _allow_many_files() -> None:
+    """Raise the usual limit of 1,024, as far as one may without asking anybody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _end_streams_on_signals() -> None:

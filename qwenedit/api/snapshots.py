@@ -10,10 +10,12 @@ from typing import Any
 from django.db import connections
 from rest_framework.renderers import JSONRenderer
 
-from jobs.estimates import estimates
+from jobs.estimates import NEEDED, estimates
 from jobs.models import Job
 from jobs.states import FINAL, JobStatus
 from qwenedit.api.serializers import JobSerializer
+
+SEEN = ("status", "progress", "waiting_for_gpu")  # whatever else of a job changes, changes with one of these
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,7 @@ class Snapshot:
 
     def is_of(self, job: Job) -> bool:
         """Whether a row still says the same, its place in the queue aside."""
-        return all(
-            self.fields[name] == getattr(job, name) for name in ("status", "progress", "waiting_for_gpu")
-        )
+        return all(self.fields[name] == getattr(job, name) for name in SEEN)
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,7 @@ def changes(shown: Mapping[Topic, Snapshot | None]) -> dict[Topic, Snapshot | No
 
 
 def _changes(shown: Mapping[Topic, Snapshot | None]) -> Iterator[tuple[Topic, Snapshot | None]]:
-    jobs = Job.objects.only("status", "progress", "waiting_for_gpu", "priority").in_bulk(
-        {topic.job_id for topic in shown}
-    )
+    jobs = Job.objects.only(*SEEN, *NEEDED).in_bulk({topic.job_id for topic in shown})
     to_read: dict[str, list[int]] = defaultdict(list)
     waiting: dict[Topic, Snapshot] = {}
     for topic, seen in shown.items():

@@ -26,8 +26,7 @@ JOBS_FOLLOWED = 10
 AT_THE_DOOR = 20  # who come at the same moment
 POOL = 4
 SPARE_FILES = 200  # of this process, for all that is no stream
-# The hub's, and those of the requests of the moment.
-FEW_THREADS = 5
+FEW_THREADS = 10  # the hub's one, the five of the pool of connections, and some to spare
 
 
 @pytest.fixture
