@@ -13,6 +13,7 @@
       Interrupted                  yes          -     somebody interrupted it on the node
       PromptLost                   yes          -     the node no longer knows the prompt: it restarted
       AttemptTimeout               yes          -
+        NodeStalled                yes          -     the node answers, but executes nothing
       ResultMissing                yes          -     finished, but no picture can be had
       ResultTooLarge                -          yes
       WorkflowInputError            -           -     the caller asked what the workflow cannot do
@@ -152,6 +153,14 @@ class AttemptTimeout(ComfyError):
     status = 504
     retryable = True
     public_message = "The edit took too long."
+
+
+class NodeStalled(AttemptTimeout):
+    """Prompts wait on the node and none runs: its execution thread has died, while HTTP goes on answering."""
+
+    code = "node_stalled"
+    is_nodes_loss = True
+    public_message = "The GPU server stands still."
 
 
 class ResultMissing(ComfyError):
