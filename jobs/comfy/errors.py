@@ -41,6 +41,7 @@ class ComfyError(DomainError):
     status: ClassVar[int] = 502
     operator_alarm: ClassVar[bool] = False
     is_nodes_loss: ClassVar[bool] = False  # the node went away with it: any other may take it at once
+    blames_node: ClassVar[bool] = False  # three in a row, and the node is given a pause
     public_message: ClassVar[str] = "The edit could not be made."
 
     def __init__(self, detail: str = "") -> None:
@@ -57,6 +58,7 @@ class ComfyUnreachable(ComfyError):
     status = 503
     retryable = True
     is_nodes_loss = True
+    blames_node = True
     public_message = "The GPU server did not answer."
 
 
@@ -89,6 +91,7 @@ class ModelMissing(WorkflowRejected):
     """A model file that the graph names is not installed; `files` names it."""
 
     code = "model_missing"
+    blames_node = True
     public_message = "A model file is missing on the GPU server."
 
     def __init__(self, detail: str = "", *, files: Iterable[str] = ()) -> None:
@@ -116,6 +119,7 @@ class OutOfMemory(ExecutionFailed):
     """The node's memory, of the GPU or of the machine, did not suffice."""
 
     code = "out_of_memory"
+    blames_node = True
     public_message = "The GPU server ran out of memory."
 
 
@@ -142,6 +146,7 @@ class PromptLost(ComfyError):
     code = "prompt_lost"
     retryable = True
     is_nodes_loss = True
+    blames_node = True
     public_message = "The GPU server restarted during the edit."
 
 
@@ -151,6 +156,7 @@ class AttemptTimeout(ComfyError):
     code = "attempt_timeout"
     status = 504
     retryable = True
+    blames_node = True
     public_message = "The edit took too long."
 
 
