@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
-from jobs import attempts, nodes, scheduler
+from jobs import attempts, breaker, nodes, scheduler
 from jobs.attempts import AttemptRun, WorkerStopping
 from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
 from jobs.leases import LeaseKeeper
@@ -110,6 +110,7 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
     try:
         result = AttemptRun(claim, keeper).perform()
         settle_success(lease=claim.lease, attempt=attempt, result=result)
+        breaker.note_success(attempt.node)
     except (StaleState, WorkerStopping, OperationalError, InterfaceError):
         raise
     except ComfyError as error:
@@ -122,6 +123,10 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
             )
         if isinstance(error, ComfyUnreachable):
             nodes.distrust(attempt.node)
+        # An attempt that was adopted before the node accepted it failed with its worker, not by itself.
+        is_workers_loss = isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None
+        if not is_workers_loss:
+            breaker.note_failure(attempt.node, error, began=attempt.created_at)
         _settle_failure(
             claim,
             code=error.code,
@@ -129,8 +134,7 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
             detail=error.detail,
             retryable=error.retryable,
             at_once=error.is_nodes_loss,
-            # An attempt that was adopted before the node accepted it failed with its worker, not by itself.
-            consumed=not (isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None),
+            consumed=not is_workers_loss,
         )
     except Exception as error:
         logger.exception("Attempt failed by a mistake of ours", attempt=attempt.number)

@@ -42,6 +42,7 @@ class ComfyError(DomainError):
     status: ClassVar[int] = 502
     operator_alarm: ClassVar[bool] = False
     is_nodes_loss: ClassVar[bool] = False  # the node went away with it: any other may take it at once
+    blames_node: ClassVar[bool] = False  # three in a row, and the node is given a pause
     public_message: ClassVar[str] = "The edit could not be made."
 
     def __init__(self, detail: str = "") -> None:
@@ -58,6 +59,7 @@ class ComfyUnreachable(ComfyError):
     status = 503
     retryable = True
     is_nodes_loss = True
+    blames_node = True
     public_message = "The GPU server did not answer."
 
 
@@ -90,6 +92,7 @@ class ModelMissing(WorkflowRejected):
     """A model file that the graph names is not installed; `files` names it."""
 
     code = "model_missing"
+    blames_node = True
     public_message = "A model file is missing on the GPU server."
 
     def __init__(self, detail: str = "", *, files: Iterable[str] = ()) -> None:
@@ -117,6 +120,7 @@ class OutOfMemory(ExecutionFailed):
     """The node's memory, of the GPU or of the machine, did not suffice."""
 
     code = "out_of_memory"
+    blames_node = True
     public_message = "The GPU server ran out of memory."
 
 
@@ -143,6 +147,7 @@ class PromptLost(ComfyError):
     code = "prompt_lost"
     retryable = True
     is_nodes_loss = True
+    blames_node = True
     public_message = "The GPU server restarted during the edit."
 
 
@@ -152,6 +157,7 @@ class AttemptTimeout(ComfyError):
     code = "attempt_timeout"
     status = 504
     retryable = True
+    blames_node = True
     public_message = "The edit took too long."
 
 
