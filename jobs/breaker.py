@@ -44,7 +44,10 @@ def depth(node: Node, now: datetime) -> int:
 
 
 def note_failure(node: Node, error: ComfyError, *, began: datetime) -> None:
-    """Count an attempt that began at `began` and failed by the node's fault; pause the node after three."""
+    """Count an attempt that began at `began` and failed by the node's fault; pause the node after three.
+
+    After the first where the next would fail as well: a missing model, an execution thread that has died.
+    """
     if not error.blames_node:
         return
     now = timezone.now()
@@ -52,7 +55,8 @@ def note_failure(node: Node, error: ComfyError, *, began: datetime) -> None:
         row = Node.objects.select_for_update().get(pk=node.pk)
         if row.tripped_at is not None and began <= row.tripped_at:
             return  # of the same outage: a restart fails all that the node held, and is one reason to pause
-        row.failures_in_row = min(row.failures_in_row + 1, 1000)
+        least = FAILURES_TO_TRIP if error.pauses_at_once else 1
+        row.failures_in_row = min(max(row.failures_in_row + 1, least), 1000)
         if row.failures_in_row >= FAILURES_TO_TRIP:
             row.tripped_at, row.tripped_until = now, now + _pause(row.failures_in_row, random.random())  # noqa: S311
             until = f"{row.tripped_until:%H:%M:%S} UTC"

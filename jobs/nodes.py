@@ -126,6 +126,17 @@ def _ask_once(node: Node) -> bool:
     return answers
 
 
+def another_works(node: Node) -> bool:
+    """Return whether work may go to a node other than this one, as far as is known."""
+    others = Node.objects.in_service().exclude(pk=node.pk).exclude(is_healthy=False)
+    return others.exclude(tripped_until__gt=timezone.now()).exists()
+
+
+def lock_all() -> None:
+    """Lock every node in the order in which claims do, so that none waits for the other in a circle."""
+    list(Node.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
+
+
 def distrust(node: Node) -> None:
     """Forget that a node answered: it has just failed an attempt, and must not fail every one that is due."""
     _memo.forget(_key(node))
@@ -204,6 +215,7 @@ def sync_nodes(urls: Sequence[str]) -> list[Node]:
     its row, for its attempts refer to it, but no longer counts as named by the environment.
     """
     with transaction.atomic():
+        lock_all()
         for node in Node.objects.filter(from_environment=True).exclude(url__in=urls):
             _follow_environment(node, is_named=False)
         for url in urls:

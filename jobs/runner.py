@@ -127,13 +127,15 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
         is_workers_loss = isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None
         if not is_workers_loss:
             breaker.note_failure(attempt.node, error, began=attempt.created_at)
+        # One node that is set up wrongly fails at once, so it is always free: it would fail every edit.
+        elsewhere = error.pauses_at_once and nodes.another_works(attempt.node)
         _settle_failure(
             claim,
             code=error.code,
             message=error.message,
             detail=error.detail,
-            retryable=error.retryable,
-            at_once=error.is_nodes_loss,
+            retryable=error.retryable or elsewhere,
+            at_once=error.is_nodes_loss or elsewhere,
             consumed=not is_workers_loss,
         )
     except Exception as error:

@@ -325,6 +325,7 @@ class NodeAdmin(ModelAdmin):
     def _set(self, request: HttpRequest, queryset: QuerySet[Node], note: str, **fields: bool) -> None:
         rows = list(queryset)
         with transaction.atomic():
+            nodes.lock_all()
             count = Node.objects.filter(pk__in=[node.pk for node in rows]).update(**fields)
             for node in rows:
                 changed = {name: value for name, value in fields.items() if getattr(node, name) != value}

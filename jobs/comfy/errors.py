@@ -43,6 +43,7 @@ class ComfyError(DomainError):
     operator_alarm: ClassVar[bool] = False
     is_nodes_loss: ClassVar[bool] = False  # the node went away with it: any other may take it at once
     blames_node: ClassVar[bool] = False  # three in a row, and the node is given a pause
+    pauses_at_once: ClassVar[bool] = False  # the next edit would fail there too, but not on another node
     public_message: ClassVar[str] = "The edit could not be made."
 
     def __init__(self, detail: str = "") -> None:
@@ -68,6 +69,7 @@ class UnexpectedAnswer(ComfyError):
 
     code = "comfy_unexpected_answer"
     retryable = True
+    blames_node = True
     operator_alarm = True
     public_message = "The GPU server gave an unexpected answer."
 
@@ -77,6 +79,8 @@ class UploadRejected(ComfyError):
 
     code = "upload_rejected"
     operator_alarm = True
+    blames_node = True
+    pauses_at_once = True
     public_message = "The GPU server did not accept the picture."
 
 
@@ -85,6 +89,8 @@ class WorkflowRejected(ComfyError):
 
     code = "workflow_rejected"
     operator_alarm = True
+    blames_node = True
+    pauses_at_once = True
     public_message = "The GPU server did not accept the workflow."
 
 
@@ -92,7 +98,6 @@ class ModelMissing(WorkflowRejected):
     """A model file that the graph names is not installed; `files` names it."""
 
     code = "model_missing"
-    blames_node = True
     public_message = "A model file is missing on the GPU server."
 
     def __init__(self, detail: str = "", *, files: Iterable[str] = ()) -> None:
@@ -130,6 +135,8 @@ class ModelBroken(ExecutionFailed):
     code = "model_broken"
     retryable = False
     operator_alarm = True
+    blames_node = True
+    pauses_at_once = True
     public_message = "A model file on the GPU server is broken."
 
 
@@ -166,6 +173,7 @@ class NodeStalled(AttemptTimeout):
 
     code = "node_stalled"
     is_nodes_loss = True
+    pauses_at_once = True
     public_message = "The GPU server stands still."
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from jobs import breaker, node_events, nodes, recovery, runner, scheduler
+from jobs.comfy import follower
 from jobs.comfy.errors import ComfyError, Interrupted, OutOfMemory
 from jobs.models import Attempt, Node, NodeEvent
 from jobs.scheduler import Claim, Idle
@@ -65,6 +66,50 @@ def test_a_node_that_fails_three_times_is_paused_tried_and_trusted_again(
     assert job.status == JobStatus.SUCCEEDED
     assert (node.failures_in_row, node.tripped_until) == (0, None)
     assert kinds(node) == [Kind.ANSWERS, Kind.TRIPPED, Kind.CLOSED]
+
+
+def test_a_node_without_its_model_is_paused_at_once_and_another_makes_the_edit(
+    submit: Submit, run: Callable[[], object], node: Node, sandbox: SandboxServer
+) -> None:
+    sandbox.control(missing_models=["qwen_image_vae.safetensors"])
+    with start_sandbox_comfyui() as server:
+        sound = NodeFactory.create(url=server.url)
+        job = submit()
+        assert isinstance(run(), Claim)
+        job.refresh_from_db()
+        assert (job.status, job.attempts.get().error_code) == (JobStatus.QUEUED, "model_missing")
+        assert isinstance(run(), Claim)
+
+    job.refresh_from_db()
+    node.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    assert [attempt.node for attempt in job.attempts.order_by("number")] == [node, sound]
+    assert breaker.is_paused(node, node.tripped_at)
+
+
+def test_a_node_that_executes_nothing_loses_its_work_to_another_and_gets_none(
+    submit: Submit,
+    run: Callable[[], object],
+    node: Node,
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(follower, "STALL_GRACE", 1.0)
+    monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 0.2)
+    sandbox.control(worker_dead=True)
+    with start_sandbox_comfyui() as server:
+        sound = NodeFactory.create(url=server.url)
+        job = submit()
+        runner.run_next()
+        node.refresh_from_db()
+        assert node.tripped_until is not None
+        Node.objects.filter(pk=node.pk).update(tripped_until=timezone.now() + timedelta(minutes=1))
+        later = submit()
+        assert isinstance(runner.run_next(), Claim)
+        assert isinstance(runner.run_next(), Claim)
+
+    assert [attempt.node for attempt in job.attempts.order_by("number")] == [node, sound]
+    assert [attempt.node for attempt in later.attempts.all()] == [sound]
 
 
 def test_each_failed_trial_doubles_the_pause_up_to_two_minutes(node: Node) -> None:
