@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
-from jobs import nodes, pictures
+from jobs import news, nodes, pictures
 from jobs.comfy.answers import OutputImage
 from jobs.comfy.errors import ComfyUnreachable, ExecutionFailed
 from jobs.comfy.events import EventStream
@@ -33,7 +33,7 @@ from qwenedit.lib.images import ImageTooLarge, InvalidImage, Picture, strip_resu
 
 logger = structlog.get_logger(__name__)
 
-PROGRESS_EVERY = 0.5  # seconds
+PROGRESS_EVERY = 0.1  # seconds: every step of the sampler is told, unless they come faster
 RECORD_AFTER = 0.5  # seconds: an attempt that is over sooner is recorded once, when it is settled
 LARGEST_RESULT = 64 * 1024 * 1024
 LONGEST_TRANSFERS = 600.0  # seconds for all pictures of an attempt, to the node and back
@@ -181,6 +181,7 @@ class AttemptRun:
             self.told_progress, self.told_at = progress, now
             with _dispensable_write():
                 self.lease.held().update(progress=progress)
+                news.tell(self.job.pk)
 
     def _record(self) -> None:
         if self.is_recorded or time.monotonic() - self.began < RECORD_AFTER:

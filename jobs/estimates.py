@@ -7,6 +7,7 @@ of other users may come before a user's second job, so the time of that one can 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from jobs.states import AttemptStatus, JobStatus
 from qwenedit.lib.compiled import Compiled, CompiledNumbers
 
 RECENT = 20
+MOST_COUNTED = 20  # jobs at once; for more, one look at the whole queue costs less than a count for each
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
 
 
@@ -43,13 +45,29 @@ def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
     if not queued:
         return {}
     lanes = _Lanes.now(timezone.now())
-    return {job.pk: _place(job, lanes) for job in queued}
+    ahead = _counted(queued) if len(queued) <= MOST_COUNTED else _looked_up(queued)
+    return {
+        pk: Estimate(everybodys + 1, ceil(lanes.seconds_until_end(everybodys, own_ahead=own)))
+        for pk, (everybodys, own) in ahead.items()
+    }
 
 
-def _place(job: Job, lanes: _Lanes) -> Estimate:
-    rows = _ahead(job.priority, job.turn, job.pk, job.user_id)
-    ahead, own = rows[0] if rows else (0, 0)
-    return Estimate(ahead + 1, ceil(lanes.seconds_until_end(ahead, own_ahead=own)))
+def _counted(jobs: Iterable[Job]) -> dict[int, tuple[int, int]]:
+    """Return how many jobs come before each, and how many of them are the same user's."""
+    found = {job.pk: _ahead(job.priority, job.turn, job.pk, job.user_id) for job in jobs}
+    return {pk: rows[0] if rows else (0, 0) for pk, rows in found.items()}
+
+
+def _looked_up(jobs: Iterable[Job]) -> dict[int, tuple[int, int]]:
+    # Whoever left the queue since the caller read its row is as good as first.
+    found = {job.pk: (0, 0) for job in jobs}
+    own: Counter[int] = Counter()
+    queue = Job.objects.filter(status=JobStatus.QUEUED).in_order().values_list("pk", "user")
+    for everybodys, (pk, user) in enumerate(queue):
+        if pk in found:
+            found[pk] = everybodys, own[user]
+        own[user] += 1
+    return found
 
 
 def typical_duration() -> timedelta:

@@ -136,7 +136,8 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
             detail=error.detail,
             retryable=error.retryable or elsewhere,
             at_once=error.is_nodes_loss or elsewhere,
-            consumed=not is_workers_loss,
+            # What the node had not begun is not what took the node away.
+            consumed=not (error.is_nodes_loss and attempt.executing_at is None),
         )
     except Exception as error:
         logger.exception("Attempt failed by a mistake of ours", attempt=attempt.number)

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from jobs import breaker, nodes
+from jobs import breaker, news, nodes
 from jobs.models import Attempt, Job, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
@@ -167,6 +167,7 @@ def _claim_for(node: Node, *, places: int) -> Claim | None:
         for name, value in {"status": JobStatus.RUNNING, **begun}.items():
             setattr(job, name, value)
         attempt = Attempt.objects.create(job=job, node=node, number=job.attempts_made + 1, created_at=now)
+        news.tell(job.pk)
     return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
 
 

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
-from jobs import pictures
+from jobs import news, pictures
 from jobs.estimates import estimate
 from jobs.fairness import next_turn
 from jobs.models import Attempt, Job, JobImage, JobQuerySet, StaleState
@@ -217,9 +217,9 @@ def settle_failure(
     """End an attempt that failed: queue the job again, or fail it and give the points back.
 
     `message` is for the user, `detail` for the operator. `at_once` leaves out the pause before the next
-    attempt: it was the node that failed, and others may not. `consumed` is False where the attempt was lost
-    with its worker: no fault of the job's, but bounded by MOST_ATTEMPTS, lest an edit that kills its
-    worker do so for ever. Raises StaleState where the lease was lost.
+    attempt: it was the node that failed, and others may not. `consumed` is False where the node was lost
+    before it began: no fault of the job's, but bounded by MOST_ATTEMPTS, lest an edit that kills whoever
+    takes it do so for ever. Raises StaleState where the lease was lost.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -241,6 +241,7 @@ def settle_failure(
             has_pause = consumed and not at_once
             delay = delays[min(failures, len(delays)) - 1] if has_pause else timedelta(0)
             lease.held().advance(JobStatus.QUEUED, next_attempt_at=now + delay, **common)
+            news.tell(job.pk)
             job.refresh_from_db()
         else:
             lease.held().advance(
@@ -266,6 +267,7 @@ def _finish(job: Job, *, refund: str = "") -> None:
             user_id=job.user_id, job_id=job.pk, points=job.price, reason=f"Job {job.pk} {refund}"
         )
     job_finished.send(sender=Job, job=job)
+    news.tell(job.pk)
 
 
 def _end_attempt(attempt: Attempt, status: AttemptStatus, *, now: datetime, **fields: str) -> None:

@@ -1,7 +1,12 @@
-"""The ASGI application that uvicorn serves, and the life of the embedded Valkey around it."""
+"""The ASGI application that uvicorn serves, and what lives as long as its process: streams and Valkey."""
 
+import asyncio
 import os
+import resource
+import signal
+import threading
 import warnings
+from types import FrameType
 from typing import Any
 
 import django
@@ -17,6 +22,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenedit.settings")
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 embedded.ensure()
 django.setup(set_prefix=False)
+
+from qwenedit.api.event_streams import hub  # noqa: E402  (it needs Django set up)
+
+MOST_FILES = 65_536  # each open stream is one; the usual limit of 1,024 may be raised without asking
+
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+_files = MOST_FILES if _hard == resource.RLIM_INFINITY else min(MOST_FILES, _hard)
+if _soft != resource.RLIM_INFINITY and _soft < _files:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _hard))
+
 _django = BodyLimit(Handler(), max_bytes=settings.MAX_REQUEST_BYTES)
 
 
@@ -24,14 +39,33 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Serve HTTP by Django; on shutdown stop using the embedded Valkey.
 
     The server ends itself by the signal it was sent, so exit handlers do not run: this message is the last.
+    It comes when all answers are given, which is too late for streams: they end with the signal.
     """
     if scope["type"] != "lifespan":
         await _django(scope, receive, send)
         return
     while True:
         message = await receive()
+        if message["type"] == "lifespan.startup":
+            _end_streams_on_signals()
         if message["type"] == "lifespan.shutdown":
             embedded.release()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+
+def _end_streams_on_signals() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        handler = signal.getsignal(number)
+        if not callable(handler):  # the server does not end by it
+            continue
+
+        def end(number: int, frame: FrameType | None, handler: Any = handler) -> None:
+            loop.call_soon_threadsafe(hub.close)
+            handler(number, frame)
+
+        signal.signal(number, end)

@@ -1,4 +1,4 @@
-"""The edge in front of Django: how large a request body may be, and a length for bodies sent without one.
+"""The edge in front of Django: how large a request body may be, what a request holds, and for how long.
 
 Django reads a body to its end before any view runs: a view can refuse a large one only after it was stored.
 Knows HTTP, and nothing of what is asked for.
@@ -13,7 +13,8 @@ from typing import IO, Any
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from qwenedit.problems import CONTENT_TYPE, problem
 
@@ -27,13 +28,44 @@ Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 DRAINED_LIMITS = 2
 DRAIN_SECONDS = 15.0
 
+LONGEST_SEND = 60.0  # seconds that a client may leave a piece of a stream untaken
+
 
 class Handler(ASGIHandler):
     """Django's handler, for chunked bodies too, and with one thread for all that a request is to go through.
 
     Alone it takes no Content-Length to mean an empty body, and sends a request to a thread and back for each
-    middleware that does something of its own: more work than all the rest. Streams are read on the loop.
+    middleware that does something of its own: more work than all the rest. It keeps that thread, with its
+    database connection, until the answer is sent: here a stream, read on the loop, holds neither.
     """
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one request; a stream is sent once all else about the request is over."""
+        outlet = _Outlet(send)
+        await super().__call__(scope, receive, outlet)
+        if outlet.stream is not None:
+            await self._send_stream(outlet.stream, receive, send)
+
+    async def send_response(self, response: HttpResponseBase, send: Send) -> None:
+        """Send an answer, or put a stream aside."""
+        if isinstance(send, _Outlet) and isinstance(response, StreamingHttpResponse) and response.is_async:
+            send.stream = response
+        else:
+            await super().send_response(response, send)
+
+    async def _send_stream(self, stream: StreamingHttpResponse, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(super().send_response(stream, _patient(send)))
+        leaving = asyncio.ensure_future(receive())  # the client can only leave: its request was read
+        leaving.add_done_callback(lambda _: sending.cancel())
+        try:
+            await sending
+        except asyncio.CancelledError:
+            if not leaving.done():  # it was not the client who ended this
+                raise
+        except _Untaken:
+            pass
+        finally:
+            leaving.cancel()
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002
         """Load the middleware for the thread, whatever Django wants."""
@@ -53,6 +85,32 @@ class Handler(ASGIHandler):
             created[0].META["CONTENT_LENGTH"] = str(body_file.tell())
             body_file.seek(0)
         return created
+
+
+class _Outlet:
+    """Where an answer goes; keeps a stream for later."""
+
+    def __init__(self, send: Send) -> None:
+        self.stream: StreamingHttpResponse | None = None
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        await self._send(message)
+
+
+class _Untaken(Exception):
+    """The client is there, and takes nothing."""
+
+
+def _patient(send: Send) -> Send:
+    async def send_in_time(message: Message) -> None:
+        try:
+            async with asyncio.timeout(LONGEST_SEND):
+                await send(message)
+        except TimeoutError:
+            raise _Untaken from None
+
+    return send_in_time
 
 
 class BodyLimit:

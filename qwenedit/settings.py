@@ -247,6 +247,12 @@ MAX_ACTIVE_JOBS_PER_USER = env.integer(
 MAX_RUNNING_JOBS_PER_USER = env.integer(
     "MAX_RUNNING_JOBS_PER_USER", 2, "Edits of one user that run at once", minimum=1
 )
+MAX_EVENT_STREAMS_PER_USER = env.integer(
+    "MAX_EVENT_STREAMS_PER_USER",
+    1000,
+    "Event streams of one user open at once, for each web process",
+    minimum=1,
+)
 JOB_MAX_ATTEMPTS = 3
 JOB_RETRY_DELAYS = (timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=20))
 JOB_LEASE = timedelta(seconds=20)

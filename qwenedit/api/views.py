@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import structlog
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import status, viewsets
@@ -24,6 +25,7 @@ from jobs.services import cancel_job, submit_job
 from jobs.states import JobStatus
 from jobs.wishes import InvalidRequest, Wish
 from payments.models import LedgerEntry
+from qwenedit.api import event_streams
 from qwenedit.api.base import ApiView, owner
 from qwenedit.api.serializers import (
     CategorySerializer,
@@ -112,7 +114,7 @@ def _depth_first(categories: Iterable[Category]) -> list[Category]:
 
 @extend_schema_view(
     list=extend_schema(summary="Your edits", description="Newest first, whatever their status."),
-    retrieve=extend_schema(summary="One edit", description="Ask every second or two to follow it."),
+    retrieve=extend_schema(summary="One edit", description="Ask every second or two, or follow its events."),
 )
 class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
     """Edits: submit, follow, fetch, cancel. Only the owner's exist."""
@@ -126,6 +128,7 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
         "list": (400,),
         "create": (400, 402, 409, 413, 415, 429),
         "result": (409,),
+        "events": (429,),
     }
 
     def get_queryset(self) -> QuerySet[Job]:
@@ -180,6 +183,19 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
         answer = HttpResponse(pictures.read(image), content_type="image/png")
         answer["Content-Disposition"] = f'inline; filename="edit-{job.pk}.png"'
         return answer
+
+    @extend_schema(
+        summary="An edit as it happens",
+        description=event_streams.DESCRIPTION,
+        responses={
+            (200, event_streams.MEDIA_TYPE): OpenApiResponse(event_streams.EVENT, description="Each event"),
+        },
+        parameters=[event_streams.LAST_EVENT_ID],
+    )
+    @action(detail=True)
+    def events(self, request: Request, pk: int) -> HttpResponseBase:
+        """Follow an edit by server-sent events."""
+        return event_streams.answer(request, self.get_object())
 
     @extend_schema(summary="Cancel an edit", request=None, responses={200: JobSerializer})
     @action(detail=True, methods=["post"])

@@ -21,6 +21,7 @@ class WebServer:
 
     def __init__(self, **variables: str) -> None:
         self.url = ""
+        self.pid = 0
         self._variables = variables
         self._lines: Queue[str] = Queue()
 
@@ -37,6 +38,7 @@ class WebServer:
             text=True,
         )  # fmt: skip
         assert self._process.stderr is not None
+        self.pid = self._process.pid
         threading.Thread(target=self._collect, args=(self._process.stderr,), daemon=True).start()
         self.url = self._address()
         return self
@@ -44,6 +46,10 @@ class WebServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it as a deployment does. Repeating it does nothing."""
         self._process.terminate()
         try:
             self._process.wait(STOP_TIMEOUT)

@@ -100,6 +100,7 @@ def test_the_contracts_addresses_are_all_there() -> None:
         ("POST", "/api/v1/jobs/"),
         ("GET", "/api/v1/jobs/{id}/"),
         ("GET", "/api/v1/jobs/{id}/result/"),
+        ("GET", "/api/v1/jobs/{id}/events/"),
         ("POST", "/api/v1/jobs/{id}/cancel/"),
         ("GET", "/api/v1/payments/"),
         ("POST", "/api/v1/payments/"),

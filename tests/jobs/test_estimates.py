@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from jobs import estimates as estimates_module
 from jobs import scheduler
-from jobs.estimates import FIRST_GUESS, estimate, estimates, typical_duration
+from jobs.estimates import FIRST_GUESS, estimate, typical_duration
 from jobs.models import Attempt, Job, Node
 from jobs.scheduler import Claim
 from jobs.states import AttemptStatus
@@ -105,7 +106,16 @@ def test_durations_are_those_measured_lately(submit: Submit) -> None:
     assert found.eta_seconds == 3
 
 
-def test_of_many_each_has_its_own_place(submit: Submit) -> None:
-    jobs = [submit() for _ in range(6)]
+def test_many_are_told_what_each_would_be_told_alone(
+    submit: Submit, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [
+        submit(**options)
+        for options in ({}, {"priority": Job.Priority.BATCH}, {}, {"user": bob}, {"user": bob}, {})
+    ]
+    alone = {job.pk: estimate(job) for job in jobs}
+    assert [place.position for place in alone.values() if place] == [1, 6, 3, 2, 4, 5]
+    assert estimates_module.estimates(jobs) == alone
 
-    assert [found.position for found in estimates(jobs).values()] == [1, 2, 3, 4, 5, 6]
+    monkeypatch.setattr(estimates_module, "MOST_COUNTED", 1)
+    assert estimates_module.estimates(jobs) == alone
