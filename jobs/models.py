@@ -137,6 +137,9 @@ class Node(models.Model):
     vram_total = models.BigIntegerField(_("VRAM, bytes"), null=True, editable=False)
     vram_free = models.BigIntegerField(_("VRAM free, bytes"), null=True, editable=False)
     queue_length = models.PositiveIntegerField(_("prompts in its queue"), null=True, editable=False)
+    failures_in_row = models.PositiveSmallIntegerField(_("failures in a row"), default=0, editable=False)
+    tripped_at = models.DateTimeField(_("pause began"), null=True, editable=False)
+    tripped_until = models.DateTimeField(_("paused until"), null=True, editable=False)  # see `jobs.breaker`
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
 
     in_flight: int  # where `with_load` annotated it
@@ -154,6 +157,37 @@ class Node(models.Model):
         """The address without its credentials: the only form that pages and logs may show."""
         parts = urlsplit(self.url)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+class NodeEvent(models.Model):
+    """A change of a node's state, and what the node had said of itself by then."""
+
+    class Kind(models.TextChoices):
+        ANSWERS = "answers", _("answers")
+        SILENT = "silent", _("silent")
+        STALLED = "stalled", _("executes nothing")
+        EXECUTES = "executes", _("executes again")
+        TRIPPED = "tripped", _("paused")
+        CLOSED = "closed", _("trusted again")
+        DRAINED = "drained", _("draining")
+        RESUMED = "resumed", _("draining ended")
+        DISABLED = "disabled", _("disabled")
+        ENABLED = "enabled", _("enabled")
+        VERSION = "version", _("version changed")
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="events", db_index=False)
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    detail = models.CharField(_("detail"), max_length=300, blank=True)
+    vram_free = models.BigIntegerField(_("VRAM free, bytes"), null=True)
+    queue_length = models.PositiveIntegerField(_("prompts in its queue"), null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["node", "-id"], name="jobs_nodeevent_node")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"
 
 
 class JobQuerySet(models.QuerySet["Job"]):

@@ -1,12 +1,16 @@
 """The fleet of ComfyUI nodes: which there are, which answer, and what they said of themselves.
 
 The health gate asks a node right before it is given work. An answer counts for five seconds, a silence
-for one, so that a node that comes back is noticed at once.
+for one, so that a node that comes back is noticed at once. A process asks its own memory first, for a second:
+a busy worker troubles neither the cache nor the node with every claim.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import timedelta
 from functools import lru_cache
 from typing import TypeVar
@@ -20,9 +24,11 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from jobs import breaker, node_events
+from jobs.comfy.answers import NodeStats, QueueState
 from jobs.comfy.client import ComfyClient
 from jobs.comfy.errors import ComfyError
-from jobs.models import Node
+from jobs.models import Node, NodeEvent
 
 logger = structlog.get_logger(__name__)
 
@@ -30,7 +36,59 @@ T = TypeVar("T")
 
 HEALTHY_FOR = 5  # seconds an answer counts
 UNHEALTHY_FOR = 1  # seconds a silence counts
+LONGEST_PROBE = 5  # seconds, after which another process may ask a silent node
+REMEMBERED_FOR = 1.0  # seconds a process relies on its own memory
 STALLED_AFTER = timedelta(seconds=20)
+ANSWERED = [
+    "is_healthy",
+    "checked_at",
+    "healthy_at",
+    "stalled_since",
+    "queue_length",
+    "problem",
+    "version",
+    "device",
+    "vram_total",
+    "vram_free",
+    "tripped_until",
+]
+
+
+class _Memo:
+    """What this process knows of nodes; every entry is forgotten after REMEMBERED_FOR."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, bool]] = {}
+
+    def get(self, key: str) -> bool | None:
+        """Return what was put, or None where nothing was or it is too old."""
+        with self._lock:
+            until, known = self._known.get(key, (0.0, False))
+        return known if time.monotonic() < until else None
+
+    def put(self, key: str, *, known: bool) -> None:
+        """Remember."""
+        with self._lock:
+            self._known[key] = (time.monotonic() + REMEMBERED_FOR, known)
+
+    def forget(self, key: str) -> None:
+        """Forget one entry."""
+        with self._lock:
+            self._known.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._known.clear()
+
+
+_memo = _Memo()
+
+
+def forget_all() -> None:
+    """Forget what this process knows of all nodes."""
+    _memo.forget_all()
 
 
 @lru_cache(maxsize=256)
@@ -44,16 +102,44 @@ def client_of(node: Node) -> ComfyClient:
 
 
 def is_healthy(node: Node) -> bool:
-    """Return whether the node may be given work now: it answers, and it has not stopped executing."""
-    known = _cached(lambda: cache.get(_key(node)))
+    """Return whether the node may be given work now: it answers, executes, and is not paused."""
+    if breaker.is_paused(node, timezone.now()):
+        return False
+    known = _memo.get(_key(node))
     if known is None:
-        known = probe(node)
-        _cached(lambda: cache.set(_key(node), known, HEALTHY_FOR if known else UNHEALTHY_FOR))
-    return bool(known)
+        known = _ask_once(node)
+        _memo.put(_key(node), known=known)
+    return known
+
+
+def _ask_once(node: Node) -> bool:
+    """Return what is known of a node, and ask it where nothing is; of a silent one, one process at a time."""
+    known = _cached(lambda: cache.get(_key(node)))
+    if known is not None:
+        return bool(known)
+    asking = f"{_key(node)}:asking"
+    if node.is_healthy is False and _cached(lambda: cache.add(asking, 1, LONGEST_PROBE)) is False:
+        return False
+    answers = probe(node)
+    _cached(lambda: cache.set(_key(node), answers, HEALTHY_FOR if answers else UNHEALTHY_FOR))
+    _cached(lambda: cache.delete(asking))
+    return answers
+
+
+def another_works(node: Node) -> bool:
+    """Return whether work may go to a node other than this one, as far as is known."""
+    others = Node.objects.in_service().exclude(pk=node.pk).exclude(is_healthy=False)
+    return others.exclude(tripped_until__gt=timezone.now()).exists()
+
+
+def lock_all() -> None:
+    """Lock every node in the order in which claims do, so that none waits for the other in a circle."""
+    list(Node.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
 def distrust(node: Node) -> None:
     """Forget that a node answered: it has just failed an attempt, and must not fail every one that is due."""
+    _memo.forget(_key(node))
     _cached(lambda: cache.delete(_key(node)))
 
 
@@ -63,42 +149,63 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
     `look_at_queue` also asks whether it executes anything: HTTP keeps answering after ComfyUI's execution
     thread has died; then prompts wait and none runs.
     """
-    now = timezone.now()
     try:
         stats = client_of(node).system_stats()
         queue = client_of(node).queue(timeout=5) if look_at_queue else None
     except ComfyError as error:
-        if node.is_healthy is not False:
-            logger.warning("Node does not answer", node=node.name, url=node.shown_url, reason=error.detail)
-        Node.objects.filter(pk=node.pk).update(
-            is_healthy=False, checked_at=now, stalled_since=None, problem=error.detail[:300]
-        )
+        _record_silence(node.pk, error.detail)
         return False
-    of_queue: dict[str, object] = {}
+    return _record_answer(node.pk, stats, queue)
+
+
+@transaction.atomic
+def _record_silence(pk: int, reason: str) -> None:
+    row = Node.objects.select_for_update().filter(pk=pk).first()
+    if row is None:
+        return
+    is_news = row.is_healthy is not False or row.stalled_since is not None
+    row.is_healthy, row.checked_at, row.stalled_since = False, timezone.now(), None
+    row.problem = reason[:300]
+    row.save(update_fields=["is_healthy", "checked_at", "stalled_since", "problem"])
+    if is_news:
+        node_events.record(row, NodeEvent.Kind.SILENT, reason)
+        logger.warning("Node does not answer", node=row.name, url=row.shown_url, reason=reason)
+
+
+@transaction.atomic
+def _record_answer(pk: int, stats: NodeStats, queue: QueueState | None) -> bool:
+    # Read anew: what the caller holds may be older than the last look at the queue.
+    before = Node.objects.select_for_update().filter(pk=pk).first()
+    if before is None:
+        return False
+    row, now = copy(before), timezone.now()
     if queue is not None:
-        node.stalled_since = (node.stalled_since or now) if queue.is_stalled else None
-        # Written only by whoever looked: the gate's copy of the row may be older than the last look.
-        of_queue = {
-            "stalled_since": node.stalled_since,
-            "queue_length": len(queue.running) + len(queue.pending),
-        }
-    stalled = node.stalled_since is not None and now - node.stalled_since >= STALLED_AFTER
-    if stalled and node.is_healthy:
-        logger.error("Node answers, but executes nothing", node=node.name, url=node.shown_url)
-    if not stalled and node.is_healthy is False:
-        logger.info("Node answers again", node=node.name, url=node.shown_url)
-    Node.objects.filter(pk=node.pk).update(
-        is_healthy=not stalled,
-        checked_at=now,
-        healthy_at=now,
-        **of_queue,
-        problem=f"Answers, but executes nothing since {node.stalled_since:%H:%M:%S} UTC" if stalled else "",
-        version=stats.version[:40],
-        device=stats.device[:200],
-        vram_total=stats.vram_total,
-        vram_free=stats.vram_free,
-    )
+        row.stalled_since = (row.stalled_since or now) if queue.is_stalled else None
+        row.queue_length = len(queue.running) + len(queue.pending)
+    stalled = row.stalled_since is not None and now - row.stalled_since >= STALLED_AFTER
+    row.is_healthy, row.checked_at, row.healthy_at = not stalled, now, now
+    row.problem = f"Answers, but executes nothing since {row.stalled_since:%H:%M:%S} UTC" if stalled else ""
+    row.version, row.device = stats.version[:40], stats.device[:200]
+    row.vram_total, row.vram_free = stats.vram_total, stats.vram_free
+    if before.is_healthy is False and not stalled and breaker.is_paused(row, now):
+        row.tripped_until = now  # a restart cures much: the trial need not wait
+    row.save(update_fields=ANSWERED)
+    _record_change(before, row)
     return not stalled
+
+
+def _record_change(before: Node, row: Node) -> None:
+    if before.version and before.version != row.version:
+        node_events.record(row, NodeEvent.Kind.VERSION, f"{before.version} → {row.version}")
+    if before.is_healthy == row.is_healthy:
+        return
+    if not row.is_healthy:
+        node_events.record(row, NodeEvent.Kind.STALLED, row.problem)
+        logger.error("Node answers, but executes nothing", node=row.name, url=row.shown_url)
+        return
+    node_events.record(row, NodeEvent.Kind.EXECUTES if before.stalled_since else NodeEvent.Kind.ANSWERS)
+    if before.is_healthy is False:
+        logger.info("Node answers again", node=row.name, url=row.shown_url)
 
 
 def sync_nodes(urls: Sequence[str]) -> list[Node]:
@@ -108,15 +215,22 @@ def sync_nodes(urls: Sequence[str]) -> list[Node]:
     its row, for its attempts refer to it, but no longer counts as named by the environment.
     """
     with transaction.atomic():
-        retired = Node.objects.filter(from_environment=True).exclude(url__in=urls)
-        retired.update(is_enabled=False, from_environment=False)
+        lock_all()
+        for node in Node.objects.filter(from_environment=True).exclude(url__in=urls):
+            _follow_environment(node, is_named=False)
         for url in urls:
             node, created = Node.objects.get_or_create(
                 url=url, defaults={"name": urlsplit(url).netloc.rpartition("@")[2], "from_environment": True}
             )
             if not created and not node.from_environment:
-                Node.objects.filter(pk=node.pk).update(is_enabled=True, from_environment=True)
+                _follow_environment(node, is_named=True)
     return list(Node.objects.in_service())
+
+
+def _follow_environment(node: Node, *, is_named: bool) -> None:
+    Node.objects.filter(pk=node.pk).update(is_enabled=is_named, from_environment=is_named)
+    if node.is_enabled != is_named:
+        node_events.record_settings(node, is_enabled=is_named)
 
 
 @worker_init.connect

@@ -8,7 +8,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from jobs import nodes, pictures, runner
+from jobs import node_events, nodes, pictures, runner
 from jobs.fairness import lift_aged
 from jobs.models import Attempt, Job, Node
 from jobs.states import FINAL, AttemptStatus
@@ -44,9 +44,10 @@ def probe_nodes() -> None:
 
 
 def purge() -> None:
-    """Delete pictures past their retention time, and files that no row names."""
+    """Delete pictures past their retention time, files that no row names, and old history of nodes."""
     now = timezone.now()
     purged = pictures.purge_expired(before=now - timedelta(days=settings.RESULT_RETENTION_DAYS))
     orphans = pictures.delete_orphans(now=now)
     if purged or orphans:
         logger.info("Pictures purged", expired=purged, orphans=orphans)
+    node_events.purge(now=now)

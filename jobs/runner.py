@@ -12,9 +12,9 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
-from jobs import attempts, nodes, scheduler
+from jobs import attempts, breaker, nodes, scheduler
 from jobs.attempts import AttemptRun, WorkerStopping
-from jobs.comfy.errors import ComfyError, ComfyUnreachable
+from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, StaleState
 from jobs.scheduler import Claim, Idle
@@ -110,6 +110,7 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
     try:
         result = AttemptRun(claim, keeper).perform()
         settle_success(lease=claim.lease, attempt=attempt, result=result)
+        breaker.note_success(attempt.node)
     except (StaleState, WorkerStopping, OperationalError, InterfaceError):
         raise
     except ComfyError as error:
@@ -122,13 +123,19 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
             )
         if isinstance(error, ComfyUnreachable):
             nodes.distrust(attempt.node)
+        # An attempt that was adopted before the node accepted it failed with its worker, not by itself.
+        is_workers_loss = isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None
+        if not is_workers_loss:
+            breaker.note_failure(attempt.node, error, began=attempt.created_at)
+        # One node that is set up wrongly fails at once, so it is always free: it would fail every edit.
+        elsewhere = error.pauses_at_once and nodes.another_works(attempt.node)
         _settle_failure(
             claim,
             code=error.code,
             message=error.message,
             detail=error.detail,
-            retryable=error.retryable,
-            at_once=error.is_nodes_loss,
+            retryable=error.retryable or elsewhere,
+            at_once=error.is_nodes_loss or elsewhere,
             # What the node had not begun is not what took the node away.
             consumed=not (error.is_nodes_loss and attempt.executing_at is None),
         )

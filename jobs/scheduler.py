@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from jobs import news, nodes
+from jobs import breaker, news, nodes
 from jobs.models import Attempt, Job, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
@@ -64,7 +64,7 @@ def claim_next(*, look_for_abandoned: bool = True) -> Claim | Idle:
     in_service = _in_service()
     gate_is_open = False
     for node in in_service:
-        if node.in_flight >= settings.COMFYUI_NODE_DEPTH:
+        if node.in_flight >= max(1, breaker.depth(node, now)):
             gate_is_open = gate_is_open or node.is_healthy is not False
             continue
         if not nodes.is_healthy(node):
@@ -143,10 +143,11 @@ def _adopt(now: datetime) -> Claim | None:
 def _claim_for(node: Node, *, places: int) -> Claim | None:
     with transaction.atomic():
         # Locking every node makes claims one after another: the caps below are exact, not nearly so.
-        _lock_nodes()
-        if len(_at_work(node.pk)) >= settings.COMFYUI_NODE_DEPTH:
-            return None
+        locked = _lock_nodes()
         now = timezone.now()
+        depths = {row.pk: breaker.depth(row, now) for row in locked}
+        if len(_at_work(node.pk)) >= depths.get(node.pk, 0):
+            return None
         best = _best_due(now, settings.MAX_RUNNING_JOBS_PER_USER)
         if not best:
             return None
@@ -194,7 +195,7 @@ _first_waiting = Compiled(
 )
 _abandoned = Compiled(lambda now: Job.objects.abandoned(now).order_by("lease_until")[:MOST_ADOPTERS])
 _in_service = Compiled(lambda: Node.objects.in_service().with_load())
-_lock_nodes = Compiled(lambda: Node.objects.select_for_update().order_by("pk").only("pk"))
+_lock_nodes = Compiled(lambda: Node.objects.select_for_update().order_by("pk").only("pk", "tripped_until"))
 _at_work = Compiled(
     lambda node: Attempt.objects.filter(node=node, status=AttemptStatus.ACTIVE).order_by().only("pk")
 )

@@ -44,11 +44,16 @@ class DatabaseCollector(Collector):
             "qwenedit_node_healthy", "Whether a node may be given work", labels=["node"]
         )
         load = GaugeMetricFamily("qwenedit_node_attempts", "Attempts in flight on a node", labels=["node"])
+        tripped = GaugeMetricFamily(
+            "qwenedit_node_tripped", "Whether a node is paused or on trial after failures", labels=["node"]
+        )
         for node in reports.nodes():
             nodes.add_metric([node.name], float(bool(node.is_healthy)))
             load.add_metric([node.name], node.in_flight)
+            tripped.add_metric([node.name], float(node.tripped_until is not None))
         yield nodes
         yield load
+        yield tripped
         yield from _money()
         yield from _bot()
         yield from _webhooks()

@@ -13,18 +13,20 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from jobs import nodes
+from jobs import breaker, node_events, nodes
 from jobs.comfy.address import Address
-from jobs.models import Node, NodeQuerySet
+from jobs.models import Node, NodeEvent, NodeQuerySet
 from qwenedit.admin import (
     ModelAdmin,
     PasswordInput,
@@ -35,11 +37,13 @@ from qwenedit.admin import (
     badge,
     clipped,
     display,
+    exactly,
     unbroken,
 )
 
 LONGEST_URL = 500
 ADDRESS = ["address", "user", "password"]
+EVENTS_SHOWN = 50
 
 
 def health_badge(node: Node) -> SafeString:
@@ -48,9 +52,22 @@ def health_badge(node: Node) -> SafeString:
         return badge(_("disabled"))
     if node.is_healthy is None:
         return badge(_("not asked yet"), Tone.WARNING)
+    if node.is_healthy and node.tripped_until is not None:
+        paused = breaker.is_paused(node, timezone.now())
+        return badge(_("paused") if paused else _("on trial"), Tone.WARNING)
     if node.is_healthy:
         return badge(_("answers"), Tone.GOOD)
     return badge(_("executes nothing") if node.stalled_since else _("silent"), Tone.BAD)
+
+
+def pause_in_words(node: Node) -> str:
+    """Return what the circuit breaker does with the node; empty where it does nothing."""
+    if node.tripped_until is None:
+        return ""
+    facts = {"until": f"{node.tripped_until:%H:%M:%S} UTC", "failures": node.failures_in_row}
+    if breaker.is_paused(node, timezone.now()):
+        return _("paused until %(until)s after %(failures)d failures") % facts
+    return _("one edit at a time as a trial, after %(failures)d failures") % facts
 
 
 class NodeForm(forms.ModelForm):
@@ -122,6 +139,8 @@ class NodeForm(forms.ModelForm):
             self.instance.url = url
             self.instance.is_healthy = self.instance.stalled_since = None
             self.instance.problem = ""
+            self.instance.failures_in_row = 0
+            self.instance.tripped_at = self.instance.tripped_until = None
         return cleaned
 
 
@@ -140,6 +159,12 @@ def _credentials_apart(data: Any) -> Any:
             data["address"] = parts._replace(netloc=host, query="", fragment="").geturl()
             data["user"], data["password"] = unquote(user), unquote(password)
     return data
+
+
+def _event_cells(event: NodeEvent) -> tuple[Any, ...]:
+    memory = "" if event.vram_free is None else _("%s VRAM free") % filesizeformat(event.vram_free)
+    queue = "" if event.queue_length is None else _("%s in its queue") % event.queue_length
+    return exactly(event.at), event.get_kind_display(), event.detail, memory, queue
 
 
 @admin.register(Node)
@@ -162,7 +187,7 @@ class NodeAdmin(ModelAdmin):
     actions_detail = ["check_this"]
     said = ["health", "answered", "checked_at", "problem", "stalled_since", "load", "queue_length"]
     told = ["version", "device", "memory"]
-    readonly_fields = ["shown_url", "origin", "created_at", *said, *told]
+    readonly_fields = ["shown_url", "origin", "created_at", "history", *said, *told]
 
     def get_queryset(self, request: HttpRequest) -> NodeQuerySet:
         """Count what is on each node now."""
@@ -177,6 +202,7 @@ class NodeAdmin(ModelAdmin):
             (None, {"fields": ["name", *address, "is_enabled", "is_draining"]}),
             (_("Health"), {"fields": self.said}),
             (_("Server"), {"fields": [*self.told, "origin", "created_at"]}),
+            (_("History"), {"fields": ["history"]}),
         ]
 
     def get_form(self, request: HttpRequest, obj: Node | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -187,6 +213,13 @@ class NodeAdmin(ModelAdmin):
     def _may_change_address(self, request: HttpRequest, node: Node) -> bool:
         """Leave the addresses of COMFYUI_URL to COMFYUI_URL."""
         return self.has_change_permission(request, node) and not node.from_environment
+
+    def save_model(self, request: HttpRequest, obj: Node, form: Any, change: Any) -> None:
+        """Write what was switched to the node's history too."""
+        super().save_model(request, obj, form, change)
+        if change:
+            switched = {"is_enabled", "is_draining"} & {*form.changed_data}
+            node_events.record_settings(obj, **{name: getattr(obj, name) for name in switched})
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Refuse nodes that attempts refer to, and those that COMFYUI_URL would bring back."""
@@ -203,7 +236,15 @@ class NodeAdmin(ModelAdmin):
     def health(self, node: Node) -> SafeString:
         """What the node last said, and what is wrong with it."""
         draining = badge(_("draining"), Tone.WARNING) if node.is_draining else ""
-        return format_html("{} {} {}", health_badge(node), draining, clipped(node.problem) or "")
+        words = clipped(node.problem or pause_in_words(node)) or ""
+        return format_html("{} {} {}", health_badge(node), draining, words)
+
+    @display(description=_("last changes"))
+    def history(self, node: Node) -> SafeString | None:
+        """What became of the node, the newest first."""
+        rows = [_event_cells(event) for event in node.events.all()[:EVENTS_SHOWN]]
+        cells = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
+        return format_html("<table>{}</table>", format_html_join("", cells, rows)) if rows else None
 
     @display(description=_("in flight"))
     def load(self, node: Node) -> str:
@@ -283,7 +324,12 @@ class NodeAdmin(ModelAdmin):
 
     def _set(self, request: HttpRequest, queryset: QuerySet[Node], note: str, **fields: bool) -> None:
         rows = list(queryset)
-        count = Node.objects.filter(pk__in=[node.pk for node in rows]).update(**fields)
+        with transaction.atomic():
+            nodes.lock_all()
+            count = Node.objects.filter(pk__in=[node.pk for node in rows]).update(**fields)
+            for node in rows:
+                changed = {name: value for name, value in fields.items() if getattr(node, name) != value}
+                node_events.record_settings(node, **changed)
         self.record(request, rows, note)
         self.tell(
             request,

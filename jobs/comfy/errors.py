@@ -13,6 +13,7 @@
       Interrupted                  yes          -     somebody interrupted it on the node
       PromptLost                   yes          -     the node no longer knows the prompt: it restarted
       AttemptTimeout               yes          -
+        NodeStalled                yes          -     the node answers, but executes nothing
       ResultMissing                yes          -     finished, but no picture can be had
       ResultTooLarge                -          yes
       WorkflowInputError            -           -     the caller asked what the workflow cannot do
@@ -41,6 +42,8 @@ class ComfyError(DomainError):
     status: ClassVar[int] = 502
     operator_alarm: ClassVar[bool] = False
     is_nodes_loss: ClassVar[bool] = False  # the node went away with it: any other may take it at once
+    blames_node: ClassVar[bool] = False  # three in a row, and the node is given a pause
+    pauses_at_once: ClassVar[bool] = False  # the next edit would fail there too, but not on another node
     public_message: ClassVar[str] = "The edit could not be made."
 
     def __init__(self, detail: str = "") -> None:
@@ -57,6 +60,7 @@ class ComfyUnreachable(ComfyError):
     status = 503
     retryable = True
     is_nodes_loss = True
+    blames_node = True
     public_message = "The GPU server did not answer."
 
 
@@ -65,6 +69,7 @@ class UnexpectedAnswer(ComfyError):
 
     code = "comfy_unexpected_answer"
     retryable = True
+    blames_node = True
     operator_alarm = True
     public_message = "The GPU server gave an unexpected answer."
 
@@ -74,6 +79,8 @@ class UploadRejected(ComfyError):
 
     code = "upload_rejected"
     operator_alarm = True
+    blames_node = True
+    pauses_at_once = True
     public_message = "The GPU server did not accept the picture."
 
 
@@ -82,6 +89,8 @@ class WorkflowRejected(ComfyError):
 
     code = "workflow_rejected"
     operator_alarm = True
+    blames_node = True
+    pauses_at_once = True
     public_message = "The GPU server did not accept the workflow."
 
 
@@ -116,6 +125,7 @@ class OutOfMemory(ExecutionFailed):
     """The node's memory, of the GPU or of the machine, did not suffice."""
 
     code = "out_of_memory"
+    blames_node = True
     public_message = "The GPU server ran out of memory."
 
 
@@ -125,6 +135,8 @@ class ModelBroken(ExecutionFailed):
     code = "model_broken"
     retryable = False
     operator_alarm = True
+    blames_node = True
+    pauses_at_once = True
     public_message = "A model file on the GPU server is broken."
 
 
@@ -142,6 +154,7 @@ class PromptLost(ComfyError):
     code = "prompt_lost"
     retryable = True
     is_nodes_loss = True
+    blames_node = True
     public_message = "The GPU server restarted during the edit."
 
 
@@ -151,7 +164,17 @@ class AttemptTimeout(ComfyError):
     code = "attempt_timeout"
     status = 504
     retryable = True
+    blames_node = True
     public_message = "The edit took too long."
+
+
+class NodeStalled(AttemptTimeout):
+    """Prompts wait on the node and none runs: its execution thread has died, while HTTP goes on answering."""
+
+    code = "node_stalled"
+    is_nodes_loss = True
+    pauses_at_once = True
+    public_message = "The GPU server stands still."
 
 
 class ResultMissing(ComfyError):

@@ -16,6 +16,7 @@ from jobs.comfy.errors import (
     ComfyError,
     ComfyUnreachable,
     Interrupted,
+    NodeStalled,
     OutOfMemory,
     PromptLost,
     ResultMissing,
@@ -29,7 +30,7 @@ POLL_BESIDE_EVENTS = 3.0
 POLL_ALONE = 1.0
 POLL_AT_THE_END = 0.05  # the history can lag behind the last event by a moment
 SILENCE_GRACE = 15.0  # a node may be silent for this long before its attempt is given up
-STALL_GRACE = 20.0  # prompts may wait for this long while none runs
+STALL_GRACE = 15.0  # prompts may wait for this long while none runs
 PENDING_GRACE = 60.0  # beyond the time that the attempts ahead may take
 
 
@@ -112,6 +113,7 @@ class Follower:
             stalled = status.state is PromptState.PENDING and self._client.queue().is_stalled
         except (ComfyUnreachable, UnexpectedAnswer):
             self._silent_since = self._silent_since or now
+            now = time.monotonic()  # a frozen node has kept the question waiting
             if now - self._silent_since >= SILENCE_GRACE:
                 raise
             self._next_poll = now + POLL_ALONE
@@ -119,7 +121,7 @@ class Follower:
         self._silent_since = None
         self._stalled_since = (self._stalled_since or now) if stalled else None
         if self._stalled_since is not None and now - self._stalled_since >= STALL_GRACE:
-            raise AttemptTimeout("prompts wait on the node, but it executes none")
+            raise NodeStalled("prompts wait on the node, but it executes none")
         return self._read(status)
 
     def _read(self, status: PromptStatus) -> tuple[OutputImage, ...] | None:

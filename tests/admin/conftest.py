@@ -9,8 +9,8 @@ from django.test import Client
 from django.utils import timezone
 
 from botapp.models import BroadcastStatus, DeliveryStatus, Lane, OrderStatus
-from jobs import pictures
-from jobs.models import Job, JobImage, Node, Preset
+from jobs import node_events, pictures
+from jobs.models import Job, JobImage, Node, NodeEvent, Preset
 from jobs.states import AttemptStatus, JobStatus
 from payments.models import PaymentStatus, RefundStatus
 from qwenedit.lib.images import normalise_upload
@@ -106,6 +106,7 @@ def furnish(db: None, photo: bytes) -> Callable[[], Job]:
             vram_total=24 << 30,
             vram_free=3 << 30,
         )
+        node_events.record(node, NodeEvent.Kind.SILENT, node.problem)
         for status in JobStatus:
             JobFactory.create(user=user, status=status)
         job = JobFactory.create(

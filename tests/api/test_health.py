@@ -12,6 +12,7 @@ import pytest
 import requests
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.models import Attempt
@@ -111,7 +112,7 @@ class TestMetrics:
     def test_tells_of_jobs_attempts_and_nodes(self, client: Client) -> None:
         user = UserFactory.create(balance=500)
         node = NodeFactory.create(name="gpu-1", is_healthy=True)
-        NodeFactory.create(name="gpu-2", is_healthy=False)
+        NodeFactory.create(name="gpu-2", is_healthy=False, tripped_until=timezone.now())
         running = JobFactory.create(user=user, status=JobStatus.RUNNING)
         Attempt.objects.filter(job=running).update(node=node)
         queued = JobFactory.create_batch(2, user=user)
@@ -128,6 +129,8 @@ class TestMetrics:
         assert samples["qwenedit_jobs", "failed"] == 0
         assert samples["qwenedit_oldest_queued_seconds", ""] > 0
         assert samples["qwenedit_failed_attempts_hour", "out_of_memory"] == 1
+        assert samples["qwenedit_node_tripped", "gpu-1"] == 0
+        assert samples["qwenedit_node_tripped", "gpu-2"] == 1
         assert samples["qwenedit_node_healthy", "gpu-1"] == 1
         assert samples["qwenedit_node_healthy", "gpu-2"] == 0
         assert samples["qwenedit_node_attempts", "gpu-1"] == 1

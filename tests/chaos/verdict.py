@@ -30,6 +30,7 @@ LOST_WITH_NODES = {
     "comfy_unreachable",
     "prompt_lost",
     "attempt_timeout",
+    "node_stalled",
     "interrupted",
     "comfy_unexpected_answer",
 }

@@ -1,5 +1,7 @@
 """Following a prompt to its end: by events, by the poll, and through everything that can happen to both."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from uuid import uuid4
@@ -14,6 +16,7 @@ from jobs.comfy.errors import (
     ComfyUnreachable,
     ExecutionFailed,
     Interrupted,
+    NodeStalled,
     OutOfMemory,
     PromptLost,
 )
@@ -161,6 +164,32 @@ def test_a_node_may_be_silent_for_a_while_but_not_for_ever(
     assert time.monotonic() - began >= 2.0
 
 
+def test_the_time_that_a_frozen_node_keeps_a_question_waiting_counts_as_silence(
+    follow: Follow, client: ComfyClient, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "SILENCE_GRACE", 2.0)  # less than the longest question
+    sandbox.control(seconds_per_step=0.1)
+    unanswered = []
+    status = client.status
+
+    def counted(*args: object, **options: object) -> object:
+        try:
+            return status(*args, **options)
+        except ComfyUnreachable as error:
+            unanswered.append(error)
+            raise
+
+    monkeypatch.setattr(client, "status", counted)
+
+    try:
+        with pytest.raises(ComfyUnreachable):
+            follow(once(lambda: os.kill(sandbox.pid, signal.SIGSTOP)), steps=ENDLESS)
+    finally:
+        os.kill(sandbox.pid, signal.SIGCONT)
+
+    assert len(unanswered) == 1
+
+
 def test_an_execution_that_takes_too_long_is_given_up(follow: Follow, sandbox: SandboxServer) -> None:
     sandbox.control(hang=True)
 
@@ -191,5 +220,5 @@ def test_a_node_that_executes_nothing_is_found_out(
         client.submit(edit(client, other), other, "somebody")
     until(lambda: client.queue().is_stalled, "the queue to stand still")
 
-    with pytest.raises(AttemptTimeout, match="executes none"):
+    with pytest.raises(NodeStalled, match="executes none"):
         follow()

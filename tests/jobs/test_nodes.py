@@ -41,7 +41,7 @@ def test_the_gate_remembers_an_answer_but_not_for_long(node: Node, sandbox: Sand
 
     assert nodes.is_healthy(node), "the answer of a moment ago still counts"
     assert 0 < cache.ttl(f"node:{node.pk}:healthy") <= 5 if hasattr(cache, "ttl") else True
-    cache.delete(f"node:{node.pk}:healthy")
+    nodes.distrust(node)
     assert not nodes.is_healthy(node)
 
 

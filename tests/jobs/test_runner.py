@@ -16,6 +16,7 @@ from PIL import Image
 
 from jobs import attempts, runner, scheduler
 from jobs.attempts import AttemptRun
+from jobs.comfy import follower
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, Job, JobImage, Node, StaleState
 from jobs.scheduler import Claim, Idle
@@ -260,6 +261,22 @@ def test_an_attempt_that_hangs_is_given_up_after_its_time(
     job.refresh_from_db()
     assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
     assert job.attempts.get().error_code == "attempt_timeout"
+
+
+def test_a_node_that_executes_nothing_gives_its_job_back_for_any_other_at_once(
+    submit: Submit, run: Run, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "STALL_GRACE", 1.0)
+    monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 0.2)
+    job = submit()
+    sandbox.control(worker_dead=True)
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (JobStatus.QUEUED, 0)
+    assert job.attempts.get().error_code == "node_stalled"
+    assert job.next_attempt_at <= timezone.now()
 
 
 def test_a_cancelled_job_leaves_the_node_and_keeps_nothing(
