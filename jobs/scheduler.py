@@ -95,10 +95,10 @@ def release(lease: Lease, *, now: datetime) -> None:
 def report_closed_gate() -> None:
     """Say of queued jobs that they wait for a GPU; no attempt is consumed."""
     queued = Job.objects.filter(status=JobStatus.QUEUED)
-    news = queued.filter(waiting_for_gpu=False)
-    told = list(news.order_by("pk").only("pk", "request_id")[:MOST_LOGGED])
+    untold = queued.filter(waiting_for_gpu=False)
+    told = list(untold.order_by("pk").only("pk", "request_id")[:MOST_LOGGED])
     if told:
-        news.update(waiting_for_gpu=True)
+        untold.update(waiting_for_gpu=True)
     for job in told or queued.in_order().only("pk", "request_id")[:1]:
         logger.warning(
             f"ComfyUI health check failed for job {job.pk}, returning to queue",  # noqa: G004
