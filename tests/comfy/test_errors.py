@@ -196,7 +196,7 @@ def test_every_error_has_its_own_code_and_a_message_without_paths() -> None:
         return [kind, *(one for child in kind.__subclasses__() for one in family(child))]
 
     kinds = family(ComfyError)
-    assert len({kind.code for kind in kinds}) == len(kinds) == 17
+    assert len({kind.code for kind in kinds}) == len(kinds) == 18
     for kind in kinds:
         error = kind("/srv/comfyui/models/secret.safetensors")
         assert isinstance(error, DomainError)
