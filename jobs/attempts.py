@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
-from jobs import news, nodes, pictures
+from jobs import news, nodes, pictures, scheduler
 from jobs.comfy.answers import OutputImage
 from jobs.comfy.errors import ComfyUnreachable, ExecutionFailed
 from jobs.comfy.events import EventStream
@@ -153,9 +153,11 @@ class AttemptRun:
         return outputs
 
     def _collect(self, outputs: tuple[OutputImage, ...]) -> Picture:
-        # Also replaces a connection that died while the node worked, before the result needs it.
-        with _dispensable_write():
-            self.keeper.confirm()
+        # Also replaces a connection that died while the node worked, before the result needs it: asked by
+        # this thread, whatever the keeper has learned by its own.
+        if time.monotonic() - self.began >= RECORD_AFTER:
+            with _dispensable_write():
+                scheduler.renew(self.lease, now=timezone.now())
         asked_since = time.monotonic()
         while True:
             self._check()
