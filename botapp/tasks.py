@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from botapp import outbox, updates
 from botapp.conversation import albums
-from botapp.orders import placing, progress
+from botapp.orders import progress, submitting
 from botapp.outbox import bonus_notices, broadcasts, sending
+from botapp.wakeups import ORDERS
 
 
 @shared_task
@@ -36,15 +37,10 @@ def feed_broadcasts(**_ignored: Any) -> None:
 
 
 @shared_task
-def place_order(*, order_id: int, **_ignored: Any) -> None:
-    """Make an accepted order into a job."""
-    placing.place(order_id)
-
-
-@shared_task
-def sweep_orders(**_ignored: Any) -> None:
-    """Take up orders that were left behind."""
-    placing.sweep(timezone.now())
+def submit_orders(**_ignored: Any) -> None:
+    """Make accepted orders into jobs, for a while."""
+    ORDERS.take()
+    submitting.submit_due()
 
 
 @shared_task

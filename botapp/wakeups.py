@@ -1,9 +1,10 @@
-"""Telling workers what the bot owes: a delivery, an order, an album."""
+"""Telling workers what the bot owes: a delivery, orders, an album."""
 
 from __future__ import annotations
 
-from qwenedit.wakeups import publish
+from qwenedit.wakeups import WakeUp, publish
 
+ORDERS = WakeUp("botapp.tasks.submit_orders")
 ALBUM_QUIET = 1.2  # seconds in which the pictures of an album follow one another
 
 
@@ -12,9 +13,9 @@ def wake_outbox(*, in_seconds: float | None = None) -> None:
     publish("botapp.tasks.send_due", countdown=in_seconds)
 
 
-def wake_order(order_id: int) -> None:
-    """Say that an order waits for its photos to be fetched."""
-    publish("botapp.tasks.place_order", order_id=order_id)
+def wake_orders() -> None:
+    """Say that orders may wait to become jobs."""
+    ORDERS.publish()
 
 
 def wake_album(chat_id: int, media_group_id: str) -> None:

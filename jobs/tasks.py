@@ -6,7 +6,7 @@ from celery import Task, shared_task
 
 from jobs import recovery, runner
 from jobs.scheduler import Idle
-from jobs.wakeups import closed_gate_countdown, end_retries, may_retry, take_wake_up
+from jobs.wakeups import QUEUE, closed_gate_countdown, end_retries, may_retry
 
 MOST_RETRIES = 20  # after that, the sweep alone asks
 
@@ -14,7 +14,7 @@ MOST_RETRIES = 20  # after that, the sweep alone asks
 @shared_task(bind=True, max_retries=None)
 def process_next_job(self: Task[..., None], /, **_ignored: Any) -> None:
     """Run jobs, one after another, until there is none or no node to run it on."""
-    take_wake_up()
+    QUEUE.take()
     outcome = runner.run_all()
     if outcome is Idle.NO_HEALTHY_NODE:
         if self.request.retries < MOST_RETRIES and may_retry(self.request.retries):

@@ -6,29 +6,16 @@ from contextlib import suppress
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
-from qwenedit.wakeups import publish
+from qwenedit.wakeups import WakeUp
 
-WAKE_UP = "jobs:wake-up"
-WAKE_UP_SECONDS = 2
+QUEUE = WakeUp("jobs.tasks.process_next_job")
 RETRY_CHAIN = "jobs:retry-chain"
 RETRY_CHAIN_SECONDS = 15
 
 
 def wake_queue() -> None:
-    """Say that a job may wait for a node. One message that no worker has taken yet is enough for all jobs."""
-    try:
-        if not cache.add(WAKE_UP, 1, timeout=WAKE_UP_SECONDS):
-            return
-    except RedisError:
-        pass  # without the cache there are more messages than needed, and no harm in it
-    if not publish("jobs.tasks.process_next_job"):
-        take_wake_up()
-
-
-def take_wake_up() -> None:
-    """Let the next job be told of by a message of its own: whoever calls looks at the queue after this."""
-    with suppress(RedisError):
-        cache.delete(WAKE_UP)
+    """Say that a job may wait for a node."""
+    QUEUE.publish()
 
 
 def closed_gate_countdown(retries: int) -> float:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from celery import current_app
+from django.core.cache import cache
 from django.dispatch import receiver
 from django_structlog.celery.signals import modify_context_before_task_publish
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import producers
+from redis.exceptions import RedisError
 
 logger = structlog.get_logger(__name__)
 
+UNDER_WAY_SECONDS = 2  # then a message that no worker has taken counts as lost
 # The caller is often somebody's request: it waits neither for a silent broker nor for one to come back.
 IMPATIENCE = {"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0}
 
@@ -30,6 +35,32 @@ def publish(task: str, *, countdown: float | None = None, **arguments: Any) -> b
         logger.warning("wake-up not published, a sweep will find the work", task=task, reason=str(error))
         return False
     return True
+
+
+@dataclass(frozen=True)
+class WakeUp:
+    """A message that says the same to all: one that nobody has taken yet is enough for every row."""
+
+    task: str
+
+    def publish(self) -> None:
+        """Publish it, unless one is under way."""
+        try:
+            if not cache.add(self._flag, 1, timeout=UNDER_WAY_SECONDS):
+                return
+        except RedisError:
+            pass  # without the cache there are more messages than needed, and no harm in it
+        if not publish(self.task):
+            self.take()
+
+    def take(self) -> None:
+        """Let the next row be told of by a message of its own: whoever calls looks at the rows after this."""
+        with suppress(RedisError):
+            cache.delete(self._flag)
+
+    @property
+    def _flag(self) -> str:
+        return f"wake-up:{self.task}"
 
 
 @receiver(modify_context_before_task_publish)

@@ -8,8 +8,8 @@ import redis
 import structlog
 from celery import current_app
 
-from botapp.wakeups import wake_order, wake_outbox
-from jobs.wakeups import take_wake_up, wake_queue
+from botapp.wakeups import wake_orders, wake_outbox
+from jobs.wakeups import QUEUE, wake_queue
 from payments.wakeups import wake_inbox
 from webhooks.wakeups import wake_outbox as wake_webhooks
 
@@ -20,14 +20,14 @@ def published(valkey: redis.Redis, queue: str) -> list[dict[str, Any]]:
 
 
 def test_every_wake_up_names_its_task_and_what_it_is_about(valkey: redis.Redis) -> None:
-    wake_order(7)
+    wake_orders()
     wake_inbox(8)
     wake_outbox(in_seconds=5)
     wake_webhooks()
     wake_queue()
     urgent = published(valkey, "interactive")
     assert [(message["task"], message["kwargsrepr"]) for message in urgent] == [
-        ("botapp.tasks.place_order", "{'order_id': 7}"),
+        ("botapp.tasks.submit_orders", "{}"),
         ("payments.tasks.process_notification", "{'notification_id': 8}"),
         ("botapp.tasks.send_due", "{}"),
         ("webhooks.tasks.send_due", "{}"),
@@ -61,6 +61,6 @@ def test_one_wake_up_that_nobody_has_taken_is_enough_for_all_jobs(valkey: redis.
     wake_queue()
     assert len(published(valkey, "edits")) == 1
 
-    take_wake_up()
+    QUEUE.take()
     wake_queue()
     assert len(published(valkey, "edits")) == 2

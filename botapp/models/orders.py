@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
@@ -26,7 +27,7 @@ class OrderStatus(models.TextChoices):
 class OrderQuerySet(models.QuerySet["Order"]):
     """Reads of orders."""
 
-    def to_place(self, now: datetime) -> OrderQuerySet:
+    def to_submit(self, now: datetime) -> OrderQuerySet:
         """Keep accepted orders whose photos should be fetched now, the longest overdue first."""
         return self.filter(status=OrderStatus.ACCEPTED, next_try_at__lte=now).order_by("next_try_at")
 
@@ -63,6 +64,8 @@ class Order(models.Model):
     # Whoever holds the lease may talk about the order: two at once would overwrite each other's words.
     lease_token = models.UUIDField(_("lease"), null=True, editable=False)
     lease_until = models.DateTimeField(_("lease until"), null=True, editable=False)
+    # Of the holder alone, and no column: the lease under which this very object may be talked about.
+    held_as: UUID | None = None
 
     objects = OrderQuerySet.as_manager()
 

@@ -17,13 +17,14 @@ from botapp.turn import NO_PREVIEW, is_unchanged
 from qwenedit import bot_api
 
 
-def tell(order: Order, content: Content, *, must_be_seen: bool = False) -> None:
+def tell(order: Order, content: Content, *, must_be_seen: bool = False, is_last: bool = False) -> None:
     """Make an order's message say `content`. Raises TelegramError.
 
-    Where its owner has deleted the message, only what `must_be_seen` is sent anew.
+    Where its owner has deleted the message, only what `must_be_seen` is sent anew. After the last word its
+    holder has to say, the lease is given back in the same write.
     """
     if order.message_id is None:
-        remember(order, content, message_id=send(order, content).message_id)
+        remember(order, content, message_id=send(order, content).message_id, is_last=is_last)
         return
     if order.shown == content.digest:
         return
@@ -31,9 +32,9 @@ def tell(order: Order, content: Content, *, must_be_seen: bool = False) -> None:
         edit(order, content)
     except BadRequest as error:
         if must_be_seen and not is_unchanged(error):
-            remember(order, content, message_id=send(order, content).message_id)
+            remember(order, content, message_id=send(order, content).message_id, is_last=is_last)
             return
-    remember(order, content)
+    remember(order, content, is_last=is_last)
 
 
 def send(order: Order, content: Content) -> Message:
@@ -68,12 +69,17 @@ def edit(order: Order, content: Content, *, patience: float | None = None) -> No
     )
 
 
-def remember(order: Order, content: Content, *, message_id: int | None = None, **more: Any) -> None:
+def remember(
+    order: Order, content: Content, *, message_id: int | None = None, is_last: bool = False, **more: Any
+) -> None:
     """Keep what the message of an order says now, and which message that is."""
     order.message_id = message_id or order.message_id
     order.shown, order.shown_at = content.digest, timezone.now()
-    fields = {"message_id": order.message_id, "shown": order.shown, "shown_at": order.shown_at}
-    Order.objects.filter(pk=order.pk).update(**fields | more)
+    fields = {"message_id": order.message_id, "shown": order.shown, "shown_at": order.shown_at} | more
+    if is_last:
+        order.held_as = None
+        fields |= {"lease_token": None, "lease_until": None}
+    Order.objects.filter(pk=order.pk).update(**fields)
 
 
 def remove(order: Order) -> None:

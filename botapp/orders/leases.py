@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
@@ -41,19 +41,35 @@ def held(order_id: int, *, patience: float = 0.0) -> Iterator[Order | None]:
         _give_back(order_id, token)
 
 
+def fresh() -> dict[str, object]:
+    """Return the fields of a lease for an order that is about to be made: its maker holds it."""
+    return {"lease_token": uuid.uuid4(), "lease_until": timezone.now() + LEASE}
+
+
+def free(now: datetime) -> Q:
+    """Return what is true of an order that nobody holds."""
+    return Q(lease_token__isnull=True) | Q(lease_until__lte=now)
+
+
 @contextmanager
 def held_unchanged(order: Order, **fields: object) -> Iterator[bool]:
-    """Hold an order that was just read for the length of a block; tell whether it is free and still so.
+    """Hold an order for the length of a block; tell whether it is ours and still as it was read.
 
-    `fields` are those that matter to the block, as they were read: the order is not read again.
+    `fields` are those that matter to the block: the order is not read again. One that this process has just
+    made is held already.
     """
-    token = uuid.uuid4()
-    is_held = _take(order.pk, token, **fields)
+    if order.held_as is None:
+        token = uuid.uuid4()
+        if not _take(order.pk, token, **fields):
+            yield False
+            return
+        order.held_as = token
     try:
-        yield is_held
+        yield True
     finally:
-        if is_held:
-            _give_back(order.pk, token)
+        if order.held_as is not None:  # else its last word gave it back
+            _give_back(order.pk, order.held_as)
+            order.held_as = None
 
 
 def renew(order: Order) -> None:
@@ -65,8 +81,7 @@ def renew(order: Order) -> None:
 
 def _take(order_id: int, token: uuid.UUID, **fields: object) -> bool:
     now = timezone.now()
-    free = Q(lease_token__isnull=True) | Q(lease_until__lte=now)
-    wanted = Order.objects.filter(free, pk=order_id, **fields)
+    wanted = Order.objects.filter(free(now), pk=order_id, **fields)
     return bool(wanted.update(lease_token=token, lease_until=now + LEASE))
 
 

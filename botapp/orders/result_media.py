@@ -5,6 +5,8 @@ What Telegram has once is not uploaded again. Knows Telegram's limits; decides n
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 from telegram import InputFile, InputMediaDocument, InputMediaPhoto, Message, ReplyParameters
 from telegram.constants import ParseMode
@@ -118,7 +120,7 @@ def file_name(job: Job) -> str:
     return f"qwenedit-{job.pk}.png"
 
 
-def file_ids(message: Message) -> dict[str, str]:
+def file_ids(message: Message) -> dict[str, Any]:
     """Return what Telegram calls the result now, as fields of its order."""
     if message.photo:
         return {"photo_file_id": message.photo[-1].file_id}

@@ -1,15 +1,17 @@
 """An order on its way to a job: confirmed once, cancelled in time, and repaired wherever it was left."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from django.utils import timezone
 
 from botapp.handlers import orders
 from botapp.models import Chat, IncomingUpdate, Order, OrderStatus
-from botapp.orders import leases, placing
+from botapp.orders import leases, placing, submitting
 from jobs.models import Job, JobImage
 from jobs.states import JobStatus
 from payments.models import LedgerEntry
@@ -106,6 +108,7 @@ class TestConfirming:
             with pytest.raises(Crash):
                 talk.tap("✅ Edit")
         Chat.objects.update(lease_token=None)
+        leave_lease()
         IncomingUpdate.objects.update(next_try_at=timezone.now())
         talk.tap("✅ Edit")
 
@@ -131,7 +134,7 @@ class TestPlacing:
     ) -> None:
         made = order(talk, photo)
         talk.telegram.fault(method="getFile", code=502, times=None)
-        for _ in range(placing.MOST_TRIES + 2):
+        for _ in range(submitting.MOST_TRIES + 2):
             workers.place()
 
         made.refresh_from_db()
@@ -243,8 +246,8 @@ class TestPlacing:
         def broken(**_arguments: Any) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(placing, "submit_job", broken)
-        for _ in range(placing.MOST_TRIES + 2):
+        monkeypatch.setattr(submitting, "submit_job", broken)
+        for _ in range(submitting.MOST_TRIES + 2):
             workers.place()
 
         made.refresh_from_db()
@@ -262,10 +265,10 @@ class TestCrashes:
                 talk.do("photo", data=photo, caption=WISH)
         assert talk.telegram.said(talk.user_id) == []
 
-        assert placing.sweep(timezone.now()) == []  # its process may yet do it
-        assert placing.sweep(timezone.now() + placing.GRACE) == [Order.objects.get().pk]
+        Order.objects.update(**leases.fresh())  # a process that really dies gives nothing back
+        assert submitting.submit_due() == 0  # it may yet say so itself
         leave_lease()
-        workers.place()
+        assert submitting.submit_due() == 1
         assert "In the queue" in talk.text
 
     @pytest.mark.parametrize("line", ["_say_accepted", "read_photo", "_link"])
@@ -274,7 +277,7 @@ class TestCrashes:
     ) -> None:
         order(talk, photo)
         with monkeypatch.context() as patch:
-            patch.setattr(placing, line, crashing)
+            patch.setattr(submitting, line, crashing)
             with pytest.raises(Crash):
                 workers.place()
 
@@ -289,7 +292,7 @@ class TestCrashes:
     ) -> None:
         order(talk, photo)
         with monkeypatch.context() as patch:
-            patch.setattr(placing, "_link", crashing)
+            patch.setattr(submitting, "_link", crashing)
             with pytest.raises(Crash):
                 workers.place()
         leave_lease()
@@ -302,7 +305,7 @@ class TestCrashes:
     ) -> None:
         order(talk, photo)
         with monkeypatch.context() as patch:
-            patch.setattr(placing, "tell", crashing)
+            patch.setattr(submitting, "tell", crashing)
             with pytest.raises(Crash):
                 workers.place()
         leave_lease()
@@ -318,20 +321,32 @@ class TestCrashes:
         assert Order.objects.get().status == OrderStatus.REFUSED
         assert "There is no picture in this file." in talk.text
 
-    def test_the_sweep_wakes_an_order_once_in_a_while_only(self, talk: Talk, photo: str) -> None:
+    def test_an_order_that_met_trouble_is_due_again_after_a_pause(self, talk: Talk, photo: str) -> None:
         made = order(talk, photo)
-        later = timezone.now() + timedelta(minutes=1)
-        assert placing.sweep(later) == [made.pk]
-        assert placing.sweep(later + timedelta(seconds=5)) == []
-        assert placing.sweep(later + placing.SWEPT_AGAIN) == [made.pk]
+        talk.telegram.fault(method="getFile", code=500)
+        assert submitting.submit_due() == 1
+        assert submitting.submit_due() == 0
+        Order.objects.filter(pk=made.pk).update(next_try_at=timezone.now())
+        assert submitting.submit_due() == 1
+        assert Order.objects.get().status == OrderStatus.SUBMITTED
+
+    def test_many_orders_are_submitted_for_a_while_and_the_rest_by_another_wake_up(
+        self, talk: Talk, photo: str, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(submitting, "LONGEST_RUN", 0.0)
+        order(talk, photo)
+        valkey.flushall()
+        assert submitting.submit_due() == 0
+        [message] = valkey.lrange("qwenedit:interactive", 0, -1)
+        assert json.loads(message)["headers"]["task"] == "botapp.tasks.submit_orders"
 
     def test_two_workers_at_one_order_make_one_job(self, talk: Talk, photo: str) -> None:
         made = order(talk, photo)
         with leases.held(made.pk):
-            placing.place(made.pk)
+            submitting.submit(made.pk)
             assert not Job.objects.exists()
-        placing.place(made.pk)
-        placing.place(made.pk)
+        submitting.submit(made.pk)
+        submitting.submit(made.pk)
         assert Job.objects.count() == 1
 
 
@@ -368,13 +383,13 @@ class TestCancelling:
         self, talk: Talk, photo: str, workers: Workers, monkeypatch: pytest.MonkeyPatch, line: str
     ) -> None:
         made = order(talk, photo)
-        original: Callable[..., Any] = getattr(placing, line)
+        original: Callable[..., Any] = getattr(submitting, line)
 
         def cancelled_here(*arguments: Any, **options: Any) -> Any:
             talk.tap("✖ Cancel")
             return original(*arguments, **options)
 
-        monkeypatch.setattr(placing, line, cancelled_here)
+        monkeypatch.setattr(submitting, line, cancelled_here)
         workers.place()
         workers.send()
 
@@ -389,7 +404,7 @@ class TestCancelling:
     ) -> None:
         order(talk, photo)
         with monkeypatch.context() as patch:
-            patch.setattr(placing, "_link", crashing)
+            patch.setattr(submitting, "_link", crashing)
             with pytest.raises(Crash):
                 workers.place()
         talk.tap("✖ Cancel")
@@ -430,9 +445,9 @@ def test_placing_and_cancelling_at_once_agree_on_the_points(
     made = order(talk, photo)
 
     outcomes = at_once(
-        lambda: placing.place(made.pk),
+        lambda: submitting.submit(made.pk),
         lambda: placing.cancel(made),
-        lambda: placing.place(made.pk),
+        lambda: submitting.submit(made.pk),
     )
     assert not errors(outcomes)
     leave_lease()

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from botapp.models import Order, OrderStatus
-from botapp.orders import placing, progress
+from botapp.orders import progress, submitting
 from botapp.outbox import sending
 from botapp.outbox.pace import PREFIX
 from jobs import runner
@@ -27,7 +27,7 @@ class Workers:
         for pk in (
             Order.objects.filter(status=OrderStatus.ACCEPTED).order_by("pk").values_list("pk", flat=True)
         ):
-            placing.place(pk)
+            submitting.submit(pk)
 
     def edit(self) -> None:
         """Run what is queued to its end, retries included."""
