@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from telegram import Update
 from telegram.error import BadRequest, Forbidden, RetryAfter, TelegramError
@@ -29,6 +29,7 @@ from botapp.models import Chat, IncomingUpdate
 from botapp.outbox import pace
 from botapp.turn import Turn
 from qwenedit import bot_api
+from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledUpdate
 from qwenedit.users.services import register_telegram_user
 
 logger = structlog.get_logger(__name__)
@@ -45,6 +46,31 @@ PURGE_BATCH = 2_000
 ASK_AGAIN = 0.05  # seconds
 LONGEST_OUTCOME = 200
 PRE_CHECKOUT_SECONDS = 10.0  # how long Telegram waits: https://core.telegram.org/bots/api#precheckoutquery
+
+
+_insert = CompiledInsert(IncomingUpdate, once=True)
+_two_oldest = Compiled(lambda chat: IncomingUpdate.objects.open().filter(chat_id=chat).order_by("id")[:2])
+_count_try = CompiledUpdate(
+    lambda update: (IncomingUpdate.objects.filter(pk=update), {"tries": F("tries") + 1})
+)
+_end = CompiledUpdate(
+    lambda update, now, outcome: (
+        IncomingUpdate.objects.open().filter(pk=update),
+        {"processed_at": now, "outcome": outcome, "body": {}},
+    )
+)
+_take_lease = CompiledUpdate(
+    lambda chat, token, now, until: (
+        Chat.objects.filter(Q(lease_token__isnull=True) | Q(lease_until__lte=now), pk=chat),
+        {"lease_token": token, "lease_until": until, "active_at": now},
+    )
+)
+_give_back = CompiledUpdate(
+    lambda chat, token: (
+        Chat.objects.filter(pk=chat, lease_token=token),
+        {"lease_token": None, "lease_until": None},
+    )
+)
 
 
 def handle_update(raw: Mapping[str, Any]) -> None:
@@ -68,13 +94,10 @@ def keep(raw: Mapping[str, Any]) -> int | None:
         return None
     now = timezone.now()
     body = _storable(raw)
+    row = IncomingUpdate(id=update_id, chat_id=chat_id, body=body, received_at=now, next_try_at=now + GRACE)
     try:
-        with transaction.atomic():
-            IncomingUpdate.objects.create(
-                id=update_id, chat_id=chat_id, body=body, received_at=now, next_try_at=now + GRACE
-            )
-    except IntegrityError:
-        logger.info("Update delivered again", update_id=update_id)
+        if not _insert(row):
+            logger.info("Update delivered again", update_id=update_id)
     except (DataError, OverflowError) as error:
         # Telegram would repeat it for a day, and hold back what follows.
         logger.exception("An update can not be kept", reason=str(error))
@@ -164,7 +187,7 @@ def _answer_open(chat_id: int, token: uuid.UUID) -> None:
 
 def _open(chat_id: int) -> list[IncomingUpdate]:
     """Return the two oldest open updates of a chat; none while the oldest waits: nothing overtakes it."""
-    rows = list(IncomingUpdate.objects.open().filter(chat_id=chat_id).order_by("id")[:2])
+    rows = _two_oldest(chat_id)
     return rows if rows and (rows[0].tries == 0 or rows[0].next_try_at <= timezone.now()) else []
 
 
@@ -208,16 +231,7 @@ def _without_a_chat(row: IncomingUpdate, update: Update) -> None:
 
 def _lease(chat_id: int, token: uuid.UUID) -> bool:
     now = timezone.now()
-    free = Q(lease_token__isnull=True) | Q(lease_until__lte=now)
-    return bool(
-        Chat.objects.filter(free, pk=chat_id).update(
-            lease_token=token, lease_until=now + LEASE, active_at=now
-        )
-    )
-
-
-def _give_back(chat_id: int, token: uuid.UUID) -> None:
-    Chat.objects.filter(pk=chat_id, lease_token=token).update(lease_token=None, lease_until=None)
+    return bool(_take_lease(chat_id, token, now, now + LEASE))
 
 
 def _renew(chat_id: int, token: uuid.UUID) -> bool:
@@ -227,7 +241,7 @@ def _renew(chat_id: int, token: uuid.UUID) -> bool:
 def _process(row: IncomingUpdate) -> None:
     # Counted first: an update that kills its process must not do so for ever.
     row.tries += 1
-    IncomingUpdate.objects.filter(pk=row.pk).update(tries=row.tries)
+    _count_try(row.pk)
     if row.tries > MOST_TRIES:
         logger.error("Update given up", update_id=row.pk, chat_id=row.chat_id, tries=row.tries)
         _close(row, "given up")
@@ -274,8 +288,7 @@ def _postpone(row: IncomingUpdate, error: TelegramError, pause: timedelta) -> No
 
 def _close(row: IncomingUpdate, outcome: str) -> bool:
     """End an update, and tell whether it was open; what it said is not kept longer than it is needed."""
-    ended = IncomingUpdate.objects.open().filter(pk=row.pk)
-    return bool(ended.update(processed_at=timezone.now(), outcome=outcome[:LONGEST_OUTCOME], body={}))
+    return bool(_end(row.pk, timezone.now(), outcome[:LONGEST_OUTCOME]))
 
 
 def _parsed(row: IncomingUpdate) -> Update | None:

@@ -23,7 +23,14 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 embedded.ensure()
 django.setup(set_prefix=False)
 
-from qwenedit.api.event_streams import hub  # noqa: E402  (it needs Django set up)
+from django.urls import get_resolver  # noqa: E402  (these need Django set up)
+
+from jobs import policy  # noqa: E402
+from qwenedit.api.event_streams import hub  # noqa: E402
+
+# Else the first requests read them, one in each process, with people waiting.
+get_resolver().url_patterns  # noqa: B018
+policy.rules()
 
 MOST_FILES = 65_536  # each open stream is one
 

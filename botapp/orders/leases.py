@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from botapp.models import Order
+from qwenedit.lib.compiled import CompiledUpdate
 
 LEASE = timedelta(seconds=40)
 ASK_AGAIN = 0.05  # seconds
@@ -81,9 +82,21 @@ def renew(order: Order) -> None:
 
 def _take(order_id: int, token: uuid.UUID, **fields: object) -> bool:
     now = timezone.now()
+    if not fields:
+        return bool(_take_free(order_id, token, now, now + LEASE))
     wanted = Order.objects.filter(free(now), pk=order_id, **fields)
     return bool(wanted.update(lease_token=token, lease_until=now + LEASE))
 
 
-def _give_back(order_id: int, token: uuid.UUID) -> None:
-    Order.objects.filter(pk=order_id, lease_token=token).update(lease_token=None, lease_until=None)
+_take_free = CompiledUpdate(
+    lambda order, token, now, until: (
+        Order.objects.filter(free(now), pk=order),
+        {"lease_token": token, "lease_until": until},
+    )
+)
+_give_back = CompiledUpdate(
+    lambda order, token: (
+        Order.objects.filter(pk=order, lease_token=token),
+        {"lease_token": None, "lease_until": None},
+    )
+)

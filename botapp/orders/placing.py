@@ -11,8 +11,6 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import ClassVar
 
-from django.db import IntegrityError, transaction
-
 from botapp.conversation.drafts import wish_of
 from botapp.conversation.incoming_photos import Photo
 from botapp.models import Chat, Order, OrderStatus
@@ -25,6 +23,7 @@ from jobs.services import cancel_job
 from jobs.states import JobStatus
 from payments.ledger import InsufficientPoints
 from qwenedit.errors import DomainError
+from qwenedit.lib.compiled import CompiledInsert
 
 
 class PresetGone(DomainError):
@@ -65,22 +64,23 @@ def place_order(
         if earlier is None:
             raise
         return earlier
-    try:
-        with transaction.atomic():
-            order = Order.objects.create(
-                key=key,
-                chat=chat,
-                preset=preset,
-                prompt=prompt,
-                photos=[dict(photo) for photo in photos],
-                left_out=left_out,
-                message_id=message_id,
-                **leases.fresh(),
-            )
-    except IntegrityError:  # the same again
+    order = Order(
+        key=key,
+        chat=chat,
+        preset=preset,
+        prompt=prompt,
+        photos=[dict(photo) for photo in photos],
+        left_out=left_out,
+        message_id=message_id,
+        **leases.fresh(),
+    )
+    if not _insert(order):  # the same again
         return Order.objects.get(key=key)
     order.held_as = order.lease_token
     return order
+
+
+_insert = CompiledInsert(Order, once=True)
 
 
 def _check(chat: Chat, preset: Preset | None, prompt: str, *, photos: int) -> None:

@@ -34,11 +34,13 @@ class PromptRejected(DomainError):
 
 @cache
 def _policy() -> Policy:
-    return Policy.load(Path(__file__).with_name("rules.yaml"))
+    policy = Policy.load(Path(__file__).with_name("rules.yaml"))
+    policy.first_broken("")  # which makes its indexes
+    return policy
 
 
 def rules() -> tuple[Rule, ...]:
-    """Return the rules in force, in order of precedence; the first call reads their file.
+    """Return the rules in force, in order of precedence; the first call reads their file, for 0.2 s or more.
 
     Errors: PolicyError with every problem of the file.
     """

@@ -1,75 +1,139 @@
-"""Queries whose SQL is made once: composing a large one costs Django more than the database needs for it."""
+"""Statements whose SQL is made once: composing one costs Django more than the database needs for it.
+
+For the few that every edit and every update goes through; all others are plain querysets. `build` of a
+statement is called once for each kind of database: it must use every argument as a value, never to decide
+how the statement looks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
-from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.models import Field, Model, QuerySet
+from django.db.models.constants import OnConflict
+from django.db.models.sql import InsertQuery, UpdateQuery
 
 M = TypeVar("M", bound=Model)
-Argument = int | datetime
+Argument = int | datetime | UUID | str
+Written = tuple[str, tuple[Any, ...]]
 
 _MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
 _NUMBER = 31_001  # within every kind of column: Django finds that nothing can match a number beyond it
 
 
 class _Statement:
-    """The SQL of a query for each kind of database, and where its arguments go.
+    """The SQL of a statement for each kind of database, and where its arguments go."""
 
-    `build` is called once for each; it must use every argument as a value, never to decide how the query
-    looks.
-    """
+    def __init__(self, write: Callable[[list[Argument]], Written]) -> None:
+        self._write = write
+        self._compiled: dict[str, tuple[str, list[Any]]] = {}
 
-    def __init__(self, build: Callable[..., QuerySet[Any, Any]]) -> None:
-        self._build = build
-        self._compiled: dict[str, tuple[type[Any], str, list[Any]]] = {}
-
-    def fill(self, arguments: Iterable[Argument]) -> tuple[type[Any], str, list[Any]]:
-        """Return model, SQL and parameters."""
+    def fill(self, arguments: Iterable[Argument]) -> tuple[str, list[Any]]:
+        """Return SQL and parameters."""
         values = [_adapted(argument) for argument in arguments]
         if connection.vendor not in self._compiled:
-            self._compiled[connection.vendor] = self._compile(values)
-        model, sql, template = self._compiled[connection.vendor]
-        return model, sql, [values[part.place] if isinstance(part, _Place) else part for part in template]
+            self._compiled[connection.vendor] = self._compile(arguments)
+        sql, template = self._compiled[connection.vendor]
+        return sql, [values[part.place] if isinstance(part, _Place) else part for part in template]
 
-    def _compile(self, values: list[Any]) -> tuple[type[Any], str, list[Any]]:
-        marks: list[Argument] = [
-            _NUMBER + place if isinstance(value, int) else _MOMENT + timedelta(hours=place)
-            for place, value in enumerate(values)
-        ]
-        rows = self._build(*marks)
-        sql, parameters = rows.query.sql_with_params()
+    def _compile(self, arguments: Iterable[Argument]) -> tuple[str, list[Any]]:
+        marks = [_mark(argument, place) for place, argument in enumerate(arguments)]
+        sql, parameters = self._write(marks)
         places = {_adapted(mark): _Place(place) for place, mark in enumerate(marks)}
-        return rows.model, sql, [places.get(parameter, parameter) for parameter in parameters]
+        return sql, [_place_of(parameter, places) for parameter in parameters]
 
 
 class Compiled(Generic[M]):
-    """A query of rows of one model, with arguments that are whole numbers or moments."""
+    """A query of rows of one model, with arguments that are numbers, moments, UUIDs or words."""
 
     def __init__(self, build: Callable[..., QuerySet[M]]) -> None:
-        self._statement = _Statement(build)
+        self._build = build
+        self._statement = _Statement(lambda marks: build(*marks).query.sql_with_params())
+        self._model: type[M] | None = None
 
     def __call__(self, *arguments: Argument) -> list[M]:
         """Return the rows."""
-        model, sql, parameters = self._statement.fill(arguments)
-        return list(model._default_manager.raw(sql, parameters))
+        sql, parameters = self._statement.fill(arguments)
+        if self._model is None:
+            self._model = self._build(*arguments).model
+        return list(self._model._default_manager.raw(sql, parameters))
 
 
 class CompiledNumbers:
     """A `values` query of whole numbers, with such arguments as `Compiled` has."""
 
     def __init__(self, build: Callable[..., QuerySet[Any, Any]]) -> None:
-        self._statement = _Statement(build)
+        self._statement = _Statement(lambda marks: build(*marks).query.sql_with_params())
 
     def __call__(self, *arguments: Argument) -> list[tuple[Any, ...]]:
         """Return the rows."""
-        _, sql, parameters = self._statement.fill(arguments)
         with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
+            cursor.execute(*self._statement.fill(arguments))
             return list(cursor.fetchall())
+
+
+class CompiledUpdate:
+    """An update with such arguments as `Compiled` has; `build` returns the rows and their new values."""
+
+    def __init__(self, build: Callable[..., tuple[QuerySet[Any, Any], Mapping[str, Any]]]) -> None:
+        def write(marks: list[Argument]) -> Written:
+            rows, values = build(*marks)
+            query: Any = rows.query.chain(UpdateQuery)
+            query.add_update_values(values)
+            sql, parameters = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
+            return sql, parameters
+
+        self._statement = _Statement(write)
+
+    def __call__(self, *arguments: Argument) -> int:
+        """Update the rows; return how many they were."""
+        with connection.cursor() as cursor:
+            cursor.execute(*self._statement.fill(arguments))
+            return int(cursor.rowcount)
+
+
+class CompiledInsert(Generic[M]):
+    """The insert of a new row, as `save` makes it, but without signals.
+
+    With `once` a row that is there already is no error.
+    """
+
+    def __init__(self, model: type[M], *, once: bool = False) -> None:
+        self._model = model
+        self._once = once
+        self._sql: dict[str, str] = {}
+
+    def __call__(self, row: M) -> bool:
+        """Insert it; its key is set. Returns False where it is there already."""
+        key = self._model._meta.pk
+        fields = [
+            field
+            for field in self._model._meta.local_concrete_fields
+            if field is not key or row.pk is not None
+        ]
+        if connection.vendor not in self._sql:
+            self._sql[connection.vendor] = self._compile(row, fields, key)
+        values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql[connection.vendor], values)
+            inserted = cursor.fetchone()
+        if inserted is None:
+            return False
+        row.pk = inserted[0]
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+        return True
+
+    def _compile(self, row: M, fields: list[Field[Any, Any]], key: Field[Any, Any]) -> str:
+        query = InsertQuery(self._model, on_conflict=OnConflict.IGNORE if self._once else None)
+        query.insert_values(fields, [row])
+        compiler = query.get_compiler(DEFAULT_DB_ALIAS)
+        compiler.returning_fields = [key]
+        [(sql, _)] = compiler.as_sql()
+        return str(sql)
 
 
 class _Place:
@@ -79,5 +143,25 @@ class _Place:
         self.place = place
 
 
+def _mark(argument: Argument, place: int) -> Argument:
+    """Return a value of the argument's kind that no statement has for another reason."""
+    if isinstance(argument, datetime):
+        return _MOMENT + timedelta(hours=place)
+    if isinstance(argument, UUID):
+        return UUID(int=_NUMBER + place)
+    return f"argument {place}" if isinstance(argument, str) else _NUMBER + place
+
+
+def _place_of(parameter: Any, places: Mapping[Any, _Place]) -> Any:
+    try:
+        return places.get(parameter, parameter)
+    except TypeError:  # JSON, and what else has no hash
+        return parameter
+
+
 def _adapted(value: Argument) -> Any:
-    return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    if isinstance(value, UUID) and not connection.features.has_native_uuid_field:
+        return value.hex
+    return value

@@ -29,7 +29,7 @@ def test_every_tick_finds_nothing_to_do_where_there_is_nothing(name: str) -> Non
 
 
 def test_whatever_is_urgent_travels_in_the_urgent_queue() -> None:
-    urgent = {"send_due", "place_order", "collect_album", "refresh_progress"}
+    urgent = {"send_due", "submit_orders", "collect_album", "refresh_progress"}
     names = [name for name in vars(tasks) if f"botapp.tasks.{name}" in app.tasks]
 
     found = {name for name in names if queue_of(name) == "interactive"}

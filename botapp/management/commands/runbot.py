@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from telegram.error import Forbidden, InvalidToken, TelegramError
 
 from botapp import polling, registration
+from jobs import policy
 from qwenedit import bot_api
 
 logger = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
+        policy.rules()  # else the first wish waits until they are read
         with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="telegram-update") as answering:
             # A daemon: a request for updates stays open for long, and must not hold the process up.
             receiving = threading.Thread(target=self._receive, args=(stop, answering), daemon=True)

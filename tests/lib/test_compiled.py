@@ -1,0 +1,88 @@
+"""Compiled statements do what the plain ones do, on each database."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+
+from botapp.models import Chat, IncomingUpdate, Order
+from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate
+from tests.factories import ChatFactory, OrderFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORDS = "it's 50 % of “ünïcödé” %s"
+
+
+def test_a_query_takes_every_kind_of_argument(each_database: str) -> None:
+    now, token = timezone.now(), uuid4()
+    mine = OrderFactory.create(prompt=WORDS, lease_token=token, created_at=now)
+    OrderFactory.create(prompt=WORDS, lease_token=uuid4(), created_at=now)
+    found = Compiled(
+        lambda pk, words, lease, moment: Order.objects.filter(
+            pk__gte=pk, prompt=words, lease_token=lease, created_at=moment
+        )
+    )
+    for _ in range(2):
+        assert found(mine.pk, WORDS, token, now) == [mine]
+    assert found(mine.pk, "other words", token, now) == []
+    assert found(mine.pk, WORDS, uuid4(), now) == []
+    assert found(mine.pk, WORDS, token, now + timedelta(hours=1)) == []
+
+
+def test_numbers_come_as_rows(each_database: str) -> None:
+    order = OrderFactory.create()
+    numbers = CompiledNumbers(lambda pk: Order.objects.filter(pk=pk).values_list("pk", "left_out"))
+    assert numbers(order.pk) == [(order.pk, 0)]
+    assert numbers(order.pk + 1) == []
+
+
+def test_an_update_writes_what_update_would_and_counts_its_rows(each_database: str) -> None:
+    chat, other, token = ChatFactory.create(), ChatFactory.create(), uuid4()
+    until = timezone.now() + timedelta(minutes=1)
+    change = CompiledUpdate(
+        lambda pk, lease, moment, step: (
+            Chat.objects.filter(pk=pk, lease_token__isnull=True),
+            {"lease_token": lease, "lease_until": moment, "step": step, "draft": {}, "gone_at": None},
+        )
+    )
+    assert change(chat.pk, token, until, WORDS) == 1
+    assert change(chat.pk, uuid4(), until, "again") == 0
+
+    chat.refresh_from_db()
+    assert (chat.lease_token, chat.lease_until, chat.step, chat.draft) == (token, until, WORDS, {})
+    other.refresh_from_db()
+    assert other.lease_token is None
+
+
+def test_an_update_may_count_on(each_database: str) -> None:
+    order = OrderFactory.create(tries=2)
+    count = CompiledUpdate(lambda pk: (Order.objects.filter(pk=pk), {"tries": F("tries") + 1}))
+    assert count(order.pk) == count(order.pk) == 1
+    order.refresh_from_db()
+    assert order.tries == 4
+
+
+def test_an_insert_writes_what_save_would(each_database: str) -> None:
+    chat, token = ChatFactory.create(), uuid4()
+    insert = CompiledInsert(Order, once=True)
+    rows = [Order(chat=chat, key=key, photos=[{"file_id": WORDS}], lease_token=token) for key in ("a", "b")]
+    assert [insert(row) for row in rows] == [True, True]
+
+    for row in rows:
+        kept = Order.objects.get(key=row.key)
+        fields = [field.attname for field in Order._meta.concrete_fields]
+        assert [getattr(kept, name) for name in fields] == [getattr(row, name) for name in fields]
+        row.prompt = WORDS
+        row.save()  # which updates: the row is no new one any more
+    assert Order.objects.filter(prompt=WORDS).count() == 2
+
+
+def test_a_row_that_is_there_is_not_inserted_again(each_database: str) -> None:
+    now = timezone.now()
+    insert = CompiledInsert(IncomingUpdate, once=True)
+    assert insert(IncomingUpdate(id=5, chat_id=1, body={"first": 1}, next_try_at=now))
+    assert not insert(IncomingUpdate(id=5, chat_id=2, body={}, next_try_at=now))
+    assert IncomingUpdate.objects.get().body == {"first": 1}
