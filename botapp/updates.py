@@ -50,6 +50,7 @@ PRE_CHECKOUT_SECONDS = 10.0  # how long Telegram waits: https://core.telegram.or
 
 _insert = CompiledInsert(IncomingUpdate, once=True)
 _two_oldest = Compiled(lambda chat: IncomingUpdate.objects.open().filter(chat_id=chat).order_by("id")[:2])
+_chat = Compiled(lambda chat: Chat.objects.filter(pk=chat).select_related("user"))
 _count_try = CompiledUpdate(
     lambda update: (IncomingUpdate.objects.filter(pk=update), {"tries": F("tries") + 1})
 )
@@ -254,7 +255,7 @@ def _answer(row: IncomingUpdate) -> None:
     update = _parsed(row)
     if update is None:
         return
-    chat = Chat.objects.select_related("user").get(pk=row.chat_id)
+    [chat] = _chat(row.chat_id)
     # The chat's row is younger than its first update alone.
     turn = Turn(update=update, chat=chat, user=chat.user, is_new=chat.created_at >= row.received_at)
     try:

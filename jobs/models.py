@@ -27,6 +27,11 @@ class StaleState(DomainError):
     code = "conflict"
     status = 409
 
+    @classmethod
+    def of(cls, target: JobStatus) -> StaleState:
+        """Return the error of a job that can not become `target`."""
+        return cls(f"The job can no longer become {target}.")
+
 
 class Category(models.Model):
     """A shelf of the preset catalogue; shelves may stand inside shelves."""
@@ -222,8 +227,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         Raises StaleState where no row matched: the job is in a state that does not lead to `target`, or
         a condition of the query (the lease's token) no longer holds.
         """
-        if not self.filter(status__in=sources(target)).update(status=target, **fields):
-            raise StaleState(f"The job can no longer become {target}.")
+        rows, values = self.advancing(target, **fields)
+        if not rows.update(**values):
+            raise StaleState.of(target)
+
+    def advancing(self, target: JobStatus, **fields: object) -> tuple[JobQuerySet, dict[str, object]]:
+        """Return the rows that may become `target`, and their new values."""
+        return self.filter(status__in=sources(target)), {"status": target, **fields}
 
 
 class Job(models.Model):

@@ -20,6 +20,7 @@ from django.db.models import QuerySet
 from jobs.models import Job, JobImage
 from jobs.states import FINAL
 from qwenedit.errors import DomainError
+from qwenedit.lib.compiled import CompiledInsert
 from qwenedit.lib.images import Picture
 
 logger = structlog.get_logger(__name__)
@@ -57,7 +58,7 @@ def stored(role: JobImage.Role, pictures: Sequence[Picture], *, now: datetime) -
 
 def rows(job: Job, role: JobImage.Role, pictures: Sequence[Picture], names: Sequence[str]) -> list[JobImage]:
     """Insert the rows of stored pictures."""
-    return JobImage.objects.bulk_create(
+    made = [
         JobImage(
             job=job,
             role=role,
@@ -69,7 +70,13 @@ def rows(job: Job, role: JobImage.Role, pictures: Sequence[Picture], names: Sequ
             sha256=picture.sha256,
         )
         for position, (picture, name) in enumerate(zip(pictures, names, strict=True), start=1)
-    )
+    ]
+    for row in made:
+        _insert(row)
+    return made
+
+
+_insert = CompiledInsert(JobImage)
 
 
 def read(image: JobImage) -> bytes:

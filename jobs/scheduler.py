@@ -21,7 +21,7 @@ from jobs import breaker, news, nodes
 from jobs.models import Attempt, Job, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
-from qwenedit.lib.compiled import Compiled
+from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledUpdate
 
 logger = structlog.get_logger(__name__)
 
@@ -153,20 +153,13 @@ def _claim_for(node: Node, *, places: int) -> Claim | None:
             return None
         job = best[0]
         lease = Lease(job.pk, uuid.uuid4())
-        begun = {
-            "lease_token": lease.token,
-            "lease_until": now + settings.JOB_LEASE,
-            "started_at": job.started_at or now,
-            "next_attempt_at": None,
-            "waiting_for_gpu": False,
-        }
-        try:
-            Job.objects.filter(pk=job.pk, status=JobStatus.QUEUED).advance(JobStatus.RUNNING, **begun)
-        except StaleState:  # cancelled between the two statements
+        until, started = now + settings.JOB_LEASE, job.started_at or now
+        if not _begin(job.pk, lease.token, until, started):  # cancelled between the two statements
             return None
-        for name, value in {"status": JobStatus.RUNNING, **begun}.items():
-            setattr(job, name, value)
-        attempt = Attempt.objects.create(job=job, node=node, number=job.attempts_made + 1, created_at=now)
+        job.status, job.started_at, job.next_attempt_at = JobStatus.RUNNING, started, None
+        job.lease_token, job.lease_until, job.waiting_for_gpu = lease.token, until, False
+        attempt = Attempt(job=job, node=node, number=job.attempts_made + 1, created_at=now)
+        _insert(attempt)
         news.tell(job.pk)
     return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
 
@@ -188,6 +181,17 @@ def _build_best_due(now: datetime, cap: int) -> QuerySet[Job]:
     return Job.objects.due(now).exclude(user__in=at_cap).in_order().with_attempts_made()[:2]
 
 
+_begin = CompiledUpdate(
+    lambda job, token, until, started: Job.objects.filter(pk=job, status=JobStatus.QUEUED).advancing(
+        JobStatus.RUNNING,
+        lease_token=token,
+        lease_until=until,
+        started_at=started,
+        next_attempt_at=None,
+        waiting_for_gpu=False,
+    )
+)
+_insert = CompiledInsert(Attempt)
 _best_due = Compiled(_build_best_due)
 _first_due = Compiled(lambda now: Job.objects.due(now).in_order().only("pk")[:1])
 _first_waiting = Compiled(

@@ -29,7 +29,7 @@ from jobs.wakeups import wake_queue
 from jobs.wishes import SEED_BITS, Wish
 from payments import ledger
 from qwenedit.errors import DomainError
-from qwenedit.lib.compiled import CompiledNumbers
+from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate
 from qwenedit.lib.images import Picture, normalise_upload, read_limited
 from qwenedit.users.models import User
 
@@ -68,6 +68,8 @@ def _build_unfinished(user: int, priority: int) -> QuerySet[Job, Any]:
 
 
 _unfinished = CompiledNumbers(_build_unfinished)
+_lock_user = Compiled(lambda user: User.objects.select_for_update().filter(pk=user).only("pk"))
+_insert = CompiledInsert(Job)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def submit_job(
     now = timezone.now()
     with pictures.stored(JobImage.Role.INPUT, inputs, now=now) as names, transaction.atomic():
         # The user's row is the lock: of two equal requests at once, the second sees the first one's job.
-        User.objects.select_for_update().get(pk=user.pk)
+        _lock_user(user.pk)
         if idempotency_key is not None:
             earlier = _replayed(user, idempotency_key, fingerprint)
             if earlier is not None:
@@ -119,7 +121,7 @@ def submit_job(
         unfinished, last_turn = next(iter(_unfinished(user.pk, priority)), (0, None))
         if unfinished >= limit:
             raise TooManyJobs(f"You have {limit} unfinished edits. Wait for one to finish.", limit=limit)
-        job = Job.objects.create(
+        job = Job(
             user=user,
             preset=wish.preset,
             prompt=wish.prompt,
@@ -134,6 +136,7 @@ def submit_job(
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
         )
+        _insert(job)
         pictures.rows(job, JobImage.Role.INPUT, inputs, names)
         charge = ledger.charge_job(user_id=user.pk, job_id=job.pk, points=job.price, description=wish.title)
         place = estimate(job)
@@ -183,20 +186,29 @@ class Lease:
         return Job.objects.filter(pk=self.job_id, status=JobStatus.RUNNING, lease_token=self.token)
 
 
+_succeed = CompiledUpdate(
+    lambda job, token, now: (
+        Lease(job, token)
+        .held()
+        .advancing(JobStatus.SUCCEEDED, progress=100, finished_at=now, lease_token=None, lease_until=None)
+    )
+)
+
+
 def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
     """Store the result and end the job. Raises StaleState, leaving no file, where the lease was lost."""
     now = timezone.now()
     job = attempt.job
-    ended = {"progress": 100, "finished_at": now, "lease_token": None, "lease_until": None}
     with (
         pictures.stored(JobImage.Role.RESULT, [result], now=now) as names,
         transaction.atomic(),
     ):
-        lease.held().advance(JobStatus.SUCCEEDED, **ended)
+        if not _succeed(lease.job_id, lease.token, now):
+            raise StaleState.of(JobStatus.SUCCEEDED)
         _end_attempt(attempt, AttemptStatus.SUCCEEDED, now=now)
         # What nobody changes while it runs needs no reading again.
-        for name, value in {"status": JobStatus.SUCCEEDED, **ended}.items():
-            setattr(job, name, value)
+        job.status, job.progress, job.finished_at = JobStatus.SUCCEEDED, 100, now
+        job.lease_token = job.lease_until = None
         pictures.rows(job, JobImage.Role.RESULT, [result], names)  # before the news, which show it
         _finish(job)
     logger.info("Job succeeded", seconds=round((now - job.created_at).total_seconds(), 3))

@@ -18,6 +18,7 @@ from django.db.models.functions import Coalesce
 
 from payments.models import LedgerEntry
 from qwenedit.errors import DomainError
+from qwenedit.lib.compiled import CompiledInsert
 from qwenedit.logs import report
 from qwenedit.users.models import User
 
@@ -49,6 +50,9 @@ class Posting:
     created: bool
 
 
+_insert = CompiledInsert(LedgerEntry)
+
+
 def post(*, user_id: int, amount: int, kind: LedgerEntry.Kind, key: str, description: str = "") -> Posting:
     """Move `amount` points (negative to spend) for the cause `key`, once.
 
@@ -71,7 +75,7 @@ def post(*, user_id: int, amount: int, kind: LedgerEntry.Kind, key: str, descrip
                     key=key,
                     description=description[:LONGEST_DESCRIPTION],
                 )
-                entry.save(force_insert=True)
+                _insert(entry)
                 return Posting(entry, created=True)
     except IntegrityError:
         if not LedgerEntry.objects.filter(key=key).exists():

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from botapp.models import Order
-from qwenedit.lib.compiled import CompiledUpdate
+from qwenedit.lib.compiled import Compiled, CompiledUpdate
 
 LEASE = timedelta(seconds=40)
 ASK_AGAIN = 0.05  # seconds
@@ -37,7 +37,7 @@ def held(order_id: int, *, patience: float = 0.0) -> Iterator[Order | None]:
             return
         time.sleep(ASK_AGAIN)
     try:
-        yield Order.objects.select_related("chat__user", "preset", "job").get(pk=order_id)
+        yield _order(order_id)[0]
     finally:
         _give_back(order_id, token)
 
@@ -88,6 +88,7 @@ def _take(order_id: int, token: uuid.UUID, **fields: object) -> bool:
     return bool(wanted.update(lease_token=token, lease_until=now + LEASE))
 
 
+_order = Compiled(lambda order: Order.objects.filter(pk=order).select_related("chat__user", "preset", "job"))
 _take_free = CompiledUpdate(
     lambda order, token, now, until: (
         Order.objects.filter(free(now), pk=order),

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Field, Model, QuerySet
 from django.db.models.constants import OnConflict
+from django.db.models.query import get_related_populators
 from django.db.models.sql import InsertQuery, UpdateQuery
 
 M = TypeVar("M", bound=Model)
@@ -48,19 +49,57 @@ class _Statement:
 
 
 class Compiled(Generic[M]):
-    """A query of rows of one model, with arguments that are numbers, moments, UUIDs or words."""
+    """A query of rows of one model, with arguments that are numbers, moments, UUIDs or words.
+
+    Its `only`, annotations and `select_related` are those of the rows it returns.
+    """
 
     def __init__(self, build: Callable[..., QuerySet[M]]) -> None:
         self._build = build
-        self._statement = _Statement(lambda marks: build(*marks).query.sql_with_params())
-        self._model: type[M] | None = None
+        self._statement = _Statement(self._write)
+        self._readers: dict[str, _Reader] = {}
 
     def __call__(self, *arguments: Argument) -> list[M]:
         """Return the rows."""
-        sql, parameters = self._statement.fill(arguments)
-        if self._model is None:
-            self._model = self._build(*arguments).model
-        return list(self._model._default_manager.raw(sql, parameters))
+        statement = self._statement.fill(arguments)
+        with connection.cursor() as cursor:
+            cursor.execute(*statement)
+            return self._readers[connection.vendor].rows(cursor.fetchall())
+
+    def _write(self, marks: list[Argument]) -> Written:
+        query = self._build(*marks).query
+        compiler = query.get_compiler(DEFAULT_DB_ALIAS)
+        sql, parameters = compiler.as_sql()
+        self._readers[connection.vendor] = _Reader(compiler)
+        return sql, parameters
+
+
+class _Reader:
+    """Makes instances of what a query selects, as Django's own ModelIterable does for every query anew."""
+
+    def __init__(self, compiler: Any) -> None:
+        info, select = compiler.klass_info, compiler.select
+        self._model = info["model"]
+        fields = info["select_fields"]
+        self._columns = slice(fields[0], fields[-1] + 1)
+        self._names = [column[0].target.attname for column in select[self._columns]]
+        self._related = get_related_populators(info, select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
+        self._annotations = list(compiler.annotation_col_map.items())
+        self._compiler = compiler
+        self._converters = compiler.get_converters([column[0] for column in select])
+
+    def rows(self, found: list[Any]) -> list[Any]:
+        if self._converters:
+            found = [tuple(row) for row in self._compiler.apply_converters(found, self._converters)]
+        return [self._row(values) for values in found]
+
+    def _row(self, values: tuple[Any, ...]) -> Any:
+        row = self._model.from_db(DEFAULT_DB_ALIAS, self._names, values[self._columns])
+        for related in self._related:
+            related.populate(values, row)
+        for name, column in self._annotations:
+            setattr(row, name, values[column])
+        return row
 
 
 class CompiledNumbers:
@@ -123,7 +162,8 @@ class CompiledInsert(Generic[M]):
             inserted = cursor.fetchone()
         if inserted is None:
             return False
-        row.pk = inserted[0]
+        if row.pk is None:
+            row.pk = inserted[0]
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
         return True
 

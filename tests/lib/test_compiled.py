@@ -4,12 +4,15 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from botapp.models import Chat, IncomingUpdate, Order
+from jobs.models import Attempt
 from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate
-from tests.factories import ChatFactory, OrderFactory
+from tests.factories import ChatFactory, JobFactory, NodeFactory, OrderFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,6 +33,26 @@ def test_a_query_takes_every_kind_of_argument(each_database: str) -> None:
     assert found(mine.pk, "other words", token, now) == []
     assert found(mine.pk, WORDS, uuid4(), now) == []
     assert found(mine.pk, WORDS, token, now + timedelta(hours=1)) == []
+
+
+def test_rows_come_with_what_is_related_annotated_and_left_out(each_database: str) -> None:
+    chat = ChatFactory.create(draft={"words": WORDS})
+    with_reply = OrderFactory.create(chat=chat, photos=[{"file_id": "x"}])
+    found = Compiled(
+        lambda pk: (
+            Order.objects.filter(pk=pk)
+            .select_related("chat__user", "preset")
+            .annotate(twice=F("left_out") * 2 + 6)
+            .defer("prompt")
+        )
+    )
+    [row] = found(with_reply.pk)
+    with CaptureQueriesContext(connection) as asked:
+        assert (row.chat, row.chat.user.username, row.preset) == (chat, chat.user.username, None)
+        assert (row.chat.draft, row.photos, row.twice) == ({"words": WORDS}, [{"file_id": "x"}], 6)
+        assert row.created_at == with_reply.created_at
+    assert len(asked) == 0
+    assert row.prompt == with_reply.prompt
 
 
 def test_numbers_come_as_rows(each_database: str) -> None:
@@ -78,6 +101,13 @@ def test_an_insert_writes_what_save_would(each_database: str) -> None:
         row.prompt = WORDS
         row.save()  # which updates: the row is no new one any more
     assert Order.objects.filter(prompt=WORDS).count() == 2
+
+
+def test_a_key_of_ones_own_stays_what_it_was(each_database: str) -> None:
+    attempt = Attempt(job=JobFactory.create(), node=NodeFactory.create(), number=1)
+    key = attempt.pk
+    CompiledInsert(Attempt)(attempt)
+    assert attempt.pk == key == Attempt.objects.get().pk
 
 
 def test_a_row_that_is_there_is_not_inserted_again(each_database: str) -> None:
