@@ -195,6 +195,19 @@ _succeed = CompiledUpdate(
 )
 
 
+_attempt_succeeded = CompiledUpdate(
+    lambda attempt, submitted, executing, now: (
+        Attempt.objects.filter(pk=attempt, status=AttemptStatus.ACTIVE),
+        {
+            "status": AttemptStatus.SUCCEEDED,
+            "submitted_at": submitted,
+            "executing_at": executing,
+            "finished_at": now,
+        },
+    )
+)
+
+
 def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
     """Store the result and end the job. Raises StaleState, leaving no file, where the lease was lost."""
     now = timezone.now()
@@ -205,7 +218,9 @@ def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
     ):
         if not _succeed(lease.job_id, lease.token, now):
             raise StaleState.of(JobStatus.SUCCEEDED)
-        _end_attempt(attempt, AttemptStatus.SUCCEEDED, now=now)
+        executing = attempt.executing_at or now
+        # Of an attempt that was adopted nobody may know when it was submitted: at the latest by then.
+        _attempt_succeeded(attempt.pk, attempt.submitted_at or executing, executing, now)
         # What nobody changes while it runs needs no reading again.
         job.status, job.progress, job.finished_at = JobStatus.SUCCEEDED, 100, now
         job.lease_token = job.lease_until = None
