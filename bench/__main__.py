@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.report import RESULTS, table
 
-ROWS = ("overhead", "throughput", "gpu_busy", "notify", "api", "ledger", "bonus", "growth")
+ROWS = ("overhead", "throughput", "gpu_busy", "estimates", "notify", "api", "ledger", "bonus", "growth")
 
 
 def main() -> None:
