@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 from bench.report import RESULTS, table
+from bench.stopping import end_in_order, run_to_its_end
 
-ROWS = ("overhead", "throughput", "gpu_busy", "notify", "api", "ledger", "bonus", "growth")
+ROWS = ("overhead", "throughput", "gpu_busy", "estimates", "notify", "api", "ledger", "bonus", "growth")
 
 
 def main() -> None:
@@ -29,12 +29,13 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    end_in_order()
     done, failed = [], []
     for name in options.rows or ROWS:
         sys.stderr.write(f"bench: {name}\n")
         arguments = [f"--results={options.results}", *(["--quick"] if options.quick else [])]
         command = [sys.executable, "-m", f"bench.{name}", *arguments]
-        if subprocess.run(command, check=False, stdout=sys.stderr).returncode:  # noqa: S603
+        if run_to_its_end(command, sys.stderr.fileno()):
             failed.append(name)
         else:
             done.append(json.loads((options.results / f"{name}.json").read_text()))

@@ -24,6 +24,7 @@ from typing import Any
 
 import requests
 
+from bench.stopping import end_in_order
 from bench.system import PROJECT_ROOT, System, installation, wait_until
 from tests.servers import SandboxServer, start_sandbox_comfyui
 
@@ -42,6 +43,7 @@ def main() -> None:
     )
     parser.add_argument("--mode", choices=("polling", "webhook"), default="polling")
     options = parser.parse_args()
+    end_in_order()
     with (
         start_sandbox_comfyui() as comfyui,
         SandboxServer("telegram") as telegram,

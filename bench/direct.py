@@ -21,6 +21,7 @@ from jobs.comfy.workflow import Workflow, WorkflowInputs
 
 WORKFLOW = "qwen_image_edit_2511"
 BOUNDARY = "bench-8d1f"
+STEPS = '{"type": "progress'  # how messages begin that tell of steps: most of them, and of no use here
 
 
 class DirectClient:
@@ -31,7 +32,9 @@ class DirectClient:
         self._client_id = uuid.uuid4().hex
         self._http = HTTPConnection(address, timeout=60)
         self._events = websocket.create_connection(
-            f"ws://{address}/ws?clientId={self._client_id}", timeout=60
+            f"ws://{address}/ws?clientId={self._client_id}",
+            timeout=60,
+            skip_utf8_validation=True,  # as the system does: json.loads looks at every byte anyway
         )
         self._workflow = Workflow.load(WORKFLOW)
 
@@ -76,7 +79,7 @@ class DirectClient:
         picture: dict[str, Any] = {}
         while True:
             message = self._events.recv()
-            if isinstance(message, bytes):
+            if isinstance(message, bytes) or message.startswith(STEPS):
                 continue
             event = json.loads(message)
             if event["data"].get("prompt_id") != prompt_id:

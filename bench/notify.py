@@ -1,8 +1,10 @@
-"""From the end of an edit on its node to the picture in the person's chat.
+"""From the end of an edit on its node to the picture in the person's chat, and to the integrator's webhook.
 
 The end is the `execution_success` of the node's own history; the arrival is the moment at which our stand-in
-of Telegram takes the bot's call with the picture. One person after another sends a photo. The direct client
-fetches the result and sends it, and does nothing else. Fails where somebody has no picture, or two.
+of Telegram takes the bot's call with the picture, or an integrator's server the whole signed request. One
+person after another sends a photo, then one edit after another is submitted by the REST API. The direct
+client fetches the result and sends it, and does nothing else; its webhook is one POST over a connection that
+stays open. Fails where somebody has no picture or no webhook, or two, or a signature is wrong.
 """
 
 from __future__ import annotations
@@ -15,36 +17,94 @@ import requests
 
 from bench.direct import DirectClient
 from bench.report import Figures, Goal, percentiles, run
-from bench.system import costless_comfyui, installation, picture, wait_until
+from bench.system import System, costless_comfyui, installation, picture, wait_until
 from tests.servers import SandboxServer, TelegramServer, start_sandbox_telegram
+from tests.webhooks.receiver import Received, Receiver, run_receiver, verified
 
 FIRST_USER = 50_000
 METHODS = ("sendPhoto", "sendDocument", "editMessageMedia")
-GOALS = (Goal("telegram_ms_p99", 250),)
+GOALS = (Goal("telegram_ms_p99", 250), Goal("webhook_ms_p99", 250))
 
 
 def measure(quick: bool) -> Figures:  # noqa: FBT001
-    """Return the figures; raises SystemExit where a picture is lost or doubled."""
+    """Return the figures; raises SystemExit where news is lost, doubled or signed wrongly."""
     count = 3 if quick else 100
     with (
         costless_comfyui() as comfyui,
         start_sandbox_telegram() as telegram,
-        installation(COMFYUI_URL=comfyui.url, TELEGRAM_API_URL=telegram.url) as system,
+        run_receiver() as receiver,
+        installation(
+            COMFYUI_URL=comfyui.url,
+            TELEGRAM_API_URL=telegram.url,
+            INITIAL_BALANCE="100000",
+            WEBHOOK_ALLOW_PRIVATE_NETWORKS="true",
+        ) as system,
     ):
+        system.set_up_django()
         system.start_worker()
         system.start_beat()
         system.python("manage.py", "runbot")
-        _edit(telegram, FIRST_USER)  # whoever comes first waits until everything has started
-        times = [
-            _edit(telegram, FIRST_USER + number) - 1000 * _newest_success(comfyui)
-            for number in range(1, count + 1)
-        ]
-        doubled = sum(len(_pictures(telegram, FIRST_USER + number)) > 1 for number in range(count + 1))
-        if doubled:
-            raise SystemExit(f"{doubled} people have their picture twice")
-        direct = _direct(comfyui, telegram, count)
-    figures = {"edits": count, **percentiles("telegram_ms", times), **percentiles("direct_ms", direct)}
-    return figures | {"ratio_p50": round(figures["telegram_ms_p50"] / figures["direct_ms_p50"], 2)}
+        pictures = _pictures_sent(comfyui, telegram, count)
+        system.start_web()
+        webhooks = _webhooks_sent(system, comfyui, receiver, count)
+        direct = _direct(comfyui, telegram, receiver, count)
+    figures = {"edits": count, **percentiles("telegram_ms", pictures), **percentiles("webhook_ms", webhooks)}
+    figures |= {**percentiles("direct_ms", direct[0]), **percentiles("direct_webhook_ms", direct[1])}
+    return figures | {
+        "ratio_p50": round(figures["telegram_ms_p50"] / figures["direct_ms_p50"], 2),
+        "webhook_ratio_p50": round(figures["webhook_ms_p50"] / figures["direct_webhook_ms_p50"], 2),
+    }
+
+
+def _pictures_sent(comfyui: SandboxServer, telegram: TelegramServer, count: int) -> list[float]:
+    _edit(telegram, FIRST_USER)  # whoever comes first waits until everything has started
+    times = [
+        _edit(telegram, FIRST_USER + number) - 1000 * _newest_success(comfyui)
+        for number in range(1, count + 1)
+    ]
+    doubled = sum(len(_pictures(telegram, FIRST_USER + number)) > 1 for number in range(count + 1))
+    if doubled:
+        raise SystemExit(f"{doubled} people have their picture twice")
+    return times
+
+
+def _webhooks_sent(system: System, comfyui: SandboxServer, receiver: Receiver, count: int) -> list[float]:
+    from qwenedit.users.services import create_api_key, register_api_user
+    from webhooks.services import create_endpoint
+
+    user, _ = register_api_user(username="bench")
+    _, key = create_api_key(user=user)
+    endpoint = create_endpoint(user=user, url=receiver.url)
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {key}"
+    photo = picture("JPEG", 256)
+
+    def told() -> float:
+        """Have a photo edited; return the milliseconds from its end on the node to the webhook."""
+        before = len(receiver.received)
+        answer = session.post(
+            f"{system.url}/api/v1/jobs/",
+            files={"image": ("photo.jpg", photo, "image/jpeg")},
+            data={"prompt": "make it an ink drawing"},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        wait_until(lambda: len(receiver.received) > before, every=0.02)
+        request = receiver.received[before]
+        _check(request, answer.json()["id"], endpoint.secret)
+        return 1000 * (request.at - _newest_success(comfyui))
+
+    told()  # connections
+    times = [told() for _ in range(count)]
+    if len(receiver.received) != count + 1:
+        raise SystemExit(f"{len(receiver.received)} webhooks came of {count + 1} edits")
+    return times
+
+
+def _check(request: Received, job_id: int, secret: str) -> None:
+    event = request.body
+    if (event["type"], event["data"]["id"]) != ("job.succeeded", job_id) or not verified(request, secret):
+        raise SystemExit(f"A webhook about something else, or signed wrongly: {event}")
 
 
 def _edit(telegram: TelegramServer, person: int) -> float:
@@ -67,8 +127,11 @@ def _newest_success(comfyui: SandboxServer) -> float:
     return float(moments["execution_success"]) / 1000
 
 
-def _direct(comfyui: SandboxServer, telegram: TelegramServer, count: int) -> list[float]:
-    times = []
+def _direct(
+    comfyui: SandboxServer, telegram: TelegramServer, receiver: Receiver, count: int
+) -> tuple[list[float], list[float]]:
+    """Return the milliseconds until the picture was sent, and those until the webhook had come."""
+    pictures, webhooks = [], []
     session = requests.Session()
     with DirectClient(comfyui.url) as client:
         for _ in range(count):
@@ -79,8 +142,11 @@ def _direct(comfyui: SandboxServer, telegram: TelegramServer, count: int) -> lis
                 files={"photo": ("result.png", result, "image/png")},
                 timeout=30,
             ).raise_for_status()
-            times.append(1000 * (time.time() - _newest_success(comfyui)))
-    return times
+            pictures.append(1000 * (time.time() - _newest_success(comfyui)))
+            client.edit(picture("JPEG", 256))
+            session.post(receiver.url, json={"type": "job.succeeded"}, timeout=30).raise_for_status()
+            webhooks.append(1000 * (receiver.received[-1].at - _newest_success(comfyui)))
+    return pictures, webhooks
 
 
 if __name__ == "__main__":

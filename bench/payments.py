@@ -34,6 +34,7 @@ from typing import Any
 
 import requests
 
+from bench.stopping import end_in_order, end_valkey
 from tests.postgres import PostgresServer
 from tests.servers import YooKassaServer, start_sandbox_yookassa
 
@@ -66,9 +67,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="qwenedit-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
+        stack.callback(end_valkey, folder)
         database = stack.enter_context(PostgresServer(folder / "postgres"))
         shop = stack.enter_context(start_sandbox_yookassa())
         os.environ |= {

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.stopping import end_in_order
+
 RESULTS = Path(__file__).resolve().parent.parent / "var" / "bench"
 
 Figures = dict[str, Any]
@@ -43,6 +45,7 @@ def run(name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = (
     parser.add_argument("--quick", action="store_true", help="a small form, to see that it works")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     options = parser.parse_args()
+    end_in_order()
     figures = measure(options.quick)
     row = {
         "name": name,

@@ -74,7 +74,11 @@ class SandboxServer:
         stdout = self.process.stdout
         assert stdout is not None
         threading.Thread(target=_read, args=(stdout, self._output), daemon=True).start()
-        self.url = self._wait_until_ready()
+        try:
+            self.url = self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _wait_until_ready(self) -> str:
@@ -84,7 +88,6 @@ class SandboxServer:
             seen.append(line)
             if match := READY_LINE.search(line):
                 return match["url"]
-        self.kill()
         raise RuntimeError(f"the {self.name} sandbox did not start:\n{''.join(seen)}")
 
     def _next_line(self, deadline: float) -> str | None:

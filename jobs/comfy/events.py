@@ -156,6 +156,9 @@ class EventStream:
                 redirect_limit=0,
                 http_proxy_host="none",
                 http_no_proxy=["*"],
+                # The library's own check is a loop in Python over every byte, 20 ms of CPU for one
+                # prompt's messages; `read_event` decodes them, and drops what it cannot.
+                skip_utf8_validation=True,
             )
         except (websocket.WebSocketException, OSError, ValueError) as error:
             self._loss = Disconnected(f"cannot connect: {type(error).__name__}: {error}")

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from jobs.comfy.answers import OutputImage, PromptState
 from jobs.comfy.client import ComfyClient
@@ -203,6 +203,7 @@ def test_previews_broadcasts_and_nonsense_are_passed_over(prompt_id: str) -> Non
         await sock.send_str(message("progress_state", prompt_id=prompt_id, nodes={}))
         await sock.send_str(message("feature_flags", x=1))
         await sock.send_str("{not json")
+        await sock.send_frame(b'{"type": "\xff"}', WSMsgType.TEXT)
         await sock.send_str("[]")
         await sock.send_str(message("executed", prompt_id=prompt_id, node="save", output={"images": [{}]}))
         await sock.ping()

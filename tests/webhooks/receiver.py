@@ -18,11 +18,12 @@ TOLERANCE = 300  # seconds, as receivers have it
 
 @dataclass(frozen=True)
 class Received:
-    """One request, with the names of headers in lower case."""
+    """One request, with the names of headers in lower case; `at` is in seconds since 1970."""
 
     path: str
     raw: bytes
     headers: dict[str, str]
+    at: float = field(default_factory=time.time)
 
     @property
     def id(self) -> str:

@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import uvloop
+
 from qwenedit.sandbox.comfyui.execution import Options
 from qwenedit.sandbox.comfyui.faults import Settings
 from qwenedit.sandbox.comfyui.middleware import Credentials
@@ -74,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="comfyui-sandbox-", ignore_cleanup_errors=True) as scratch:
         try:
-            asyncio.run(serve(_config(arguments, Path(scratch)), _announce))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve(_config(arguments, Path(scratch)), _announce))
         except (OSError, ValueError) as error:
             sys.stderr.write(f"ComfyUI sandbox: {error}\n")
             return 1

@@ -8,6 +8,7 @@ client id of another goes deaf when the other one closes.
 import asyncio
 import json
 import struct
+from collections import deque
 from typing import Any
 
 from aiohttp import ClientError, web
@@ -15,6 +16,7 @@ from aiohttp import ClientError, web
 PREVIEW_IMAGE = 1
 PREVIEW_IMAGE_WITH_METADATA = 4
 JPEG = 1
+LONGEST_WAIT = 0.005  # seconds a message may lie in the queue for others to join it
 
 Message = str | bytes
 
@@ -24,7 +26,9 @@ class Events:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._queue: asyncio.Queue[tuple[Message, Any]] = asyncio.Queue()
+        self._queue: deque[tuple[Message, Any]] = deque()
+        self._is_woken = False
+        self._filled = asyncio.Event()
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._features: dict[str, dict[str, Any]] = {}
         self._transports: set[asyncio.Transport] = set()
@@ -49,6 +53,10 @@ class Events:
         """Queue a message for one client, or for all if `client_id` is None."""
         self._put(json.dumps({"type": event, "data": data}), client_id)
 
+    def send_text(self, message: str, client_id: Any = None) -> None:
+        """Queue a message that is JSON already for one client, or for all if `client_id` is None."""
+        self._put(message, client_id)
+
     def send_preview(self, picture: bytes, metadata: dict[str, Any], client_id: Any) -> bool:
         """Queue a JPEG with its metadata if the client understands that; return whether it does."""
         if not self._features.get(client_id, {}).get("supports_preview_metadata"):
@@ -63,18 +71,32 @@ class Events:
         self._put(struct.pack(">II", PREVIEW_IMAGE, JPEG) + picture, client_id)
 
     def _put(self, message: Message, client_id: Any) -> None:
+        self._queue.append((message, client_id))
+        # Waking the loop costs more than a message, and two busy threads get in each other's way: one wake-up
+        # serves all messages of the next moment. `publish` takes the mark down before it looks, so that a
+        # message which finds it up is seen.
+        if not self._is_woken and not self._loop.is_closed():
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, LONGEST_WAIT, self._filled.set)
+
+    def flush(self) -> None:
+        """Deliver now what has been queued; from any thread."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, (message, client_id))
+            self._loop.call_soon_threadsafe(self._filled.set)
 
     async def publish(self) -> None:
         """Deliver messages, one after the other, until cancelled."""
         while True:
-            message, client_id = await self._queue.get()
-            if client_id is None:
-                for socket in list(self._sockets.values()):
-                    await _deliver(socket, message)
-            elif client_id in self._sockets:
-                await _deliver(self._sockets[client_id], message)
+            await self._filled.wait()
+            self._filled.clear()
+            self._is_woken = False
+            while self._queue:
+                message, client_id = self._queue.popleft()
+                if client_id is None:
+                    for socket in list(self._sockets.values()):
+                        await _deliver(socket, message)
+                elif client_id in self._sockets:
+                    await _deliver(self._sockets[client_id], message)
 
     def break_all(self) -> None:
         """Break every connection without a closing handshake (clients see code 1006); from any thread."""

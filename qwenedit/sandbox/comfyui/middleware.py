@@ -55,7 +55,8 @@ def build_middlewares(
         finally:
             if loses_answer and request.transport is not None:
                 request.transport.abort()
-            await asyncio.sleep(faults.now.delay)
+            if faults.now.delay:
+                await asyncio.sleep(faults.now.delay)
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:

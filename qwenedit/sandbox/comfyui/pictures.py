@@ -1,9 +1,9 @@
 """Pictures over HTTP: POST /upload/image and GET /view.
 
 Owns: which parameters are refused with which status. Where names lead is known to `files`.
+Files are written and pictures converted within the request, as ComfyUI does: meanwhile nobody else is served.
 """
 
-import asyncio
 import io
 import mimetypes
 from collections.abc import Callable
@@ -50,13 +50,8 @@ class PictureRoutes:
         subfolder = str(form.get("subfolder", ""))
         kind = str(form.get("type", "input"))
         try:
-            name = await asyncio.to_thread(
-                self._sandbox.resources.folders.store_upload,
-                content,
-                filename,
-                subfolder,
-                kind,
-                overwrite=form.get("overwrite") in OVERWRITE,
+            name = self._sandbox.resources.folders.store_upload(
+                content, filename, subfolder, kind, overwrite=form.get("overwrite") in OVERWRITE
             )
         except OutsideFolderError:
             return web.Response(status=400)
@@ -82,9 +77,9 @@ class PictureRoutes:
         if not path.is_file():
             return web.Response(status=404)
         if "preview" in request.query:
-            return await _converted(path, _preview, request.query["preview"])
+            return _converted(path, _preview, request.query["preview"])
         if request.query.get("channel") in ("rgb", "a"):
-            return await _converted(path, _channel, request.query["channel"])
+            return _converted(path, _channel, request.query["channel"])
         return web.FileResponse(path, headers=_headers(path))
 
 
@@ -105,10 +100,8 @@ def _headers(path: Path) -> dict[str, str]:
     return headers
 
 
-async def _converted(
-    path: Path, convert: Callable[[Path, str], tuple[bytes, str]], parameter: str
-) -> web.Response:
-    body, content_type = await asyncio.to_thread(convert, path, parameter)
+def _converted(path: Path, convert: Callable[[Path, str], tuple[bytes, str]], parameter: str) -> web.Response:
+    body, content_type = convert(path, parameter)
     headers = {"Content-Disposition": f'filename="{path.name}"'}
     return web.Response(body=body, content_type=content_type, headers=headers)
 

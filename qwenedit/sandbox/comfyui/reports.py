@@ -6,6 +6,7 @@ interrupts go to everyone without one.
 """
 
 import io
+import json
 import time
 import traceback
 from collections.abc import Mapping
@@ -30,6 +31,9 @@ class Messenger(Protocol):
     def send(self, event: str, data: dict[str, Any], client_id: Any = None) -> None:
         """Queue a message for one client, or for all if `client_id` is None."""
 
+    def send_text(self, message: str, client_id: Any = None) -> None:
+        """Queue a message that is JSON already, as `send` does."""
+
     def send_preview(self, picture: bytes, metadata: dict[str, Any], client_id: Any) -> bool:
         """Queue a preview with metadata if the client understands that; return whether it does."""
 
@@ -46,7 +50,8 @@ class Report:
     def __init__(self, item: Item, messenger: Messenger) -> None:
         _, self._prompt_id, self._graph, self._extra_data, _ = item
         self._messenger = messenger
-        self._states: dict[str, dict[str, Any]] = {}
+        self._states: dict[str, str] = {}  # the nodes so far, each as JSON: every message repeats all of them
+        self._total: float = 1.0
         self.client_id = self._extra_data.get("client_id")
         self.executed: list[str] = []
         self.kept: list[tuple[str, dict[str, Any]]] = []
@@ -108,7 +113,7 @@ class Report:
             )
         if not was_cached:
             self.executed.append(node_id)
-        total = 1 if was_cached else self._states[node_id]["max"]
+        total = 1 if was_cached else self._total
         self._state(node_id, total, total, "finished")
 
     def meta(self) -> dict[str, Any]:
@@ -141,7 +146,8 @@ class Report:
         }
 
     def _state(self, node_id: str, value: float, total: float, state: str) -> None:
-        self._states[node_id] = {
+        self._total = total
+        entry = {
             "value": value,
             "max": total,
             "state": state,
@@ -149,8 +155,9 @@ class Report:
             "prompt_id": self._prompt_id,
             **_display_names(node_id),
         }
-        data = {"prompt_id": self._prompt_id, "nodes": self._states}
-        self._messenger.send("progress_state", data, self.client_id)
+        self._states[node_id] = f"{json.dumps(node_id)}: {json.dumps(entry)}"
+        nodes = f'"prompt_id": {json.dumps(self._prompt_id)}, "nodes": {{{", ".join(self._states.values())}}}'
+        self._messenger.send_text(f'{{"type": "progress_state", "data": {{{nodes}}}}}', self.client_id)
 
     def _preview(self, picture: Image.Image) -> bytes:
         if self._extra_data.get("preview_method") not in PREVIEW_METHODS:

@@ -160,9 +160,9 @@ class _Check:
             self._fail(node_id, complaint("dependency_cycle", message, " -> ".join(names), **extra_info))
 
     def _link(self, name: str, declared: Input, value: list[Any]) -> tuple[Complaint | None, bool]:
-        config = declared.config(self._resources)
         if not is_link(value):
             message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+            config = declared.config(self._resources)
             extra_info = {"input_name": name, "input_config": config, "received_value": value}
             return complaint("bad_linked_input", message, name, **extra_info), True
         source, slot = value
@@ -173,7 +173,7 @@ class _Check:
             details = f"{name}, received_type({received}) mismatch input_type({expected})"
             extra_info = {
                 "input_name": name,
-                "input_config": config,
+                "input_config": declared.config(self._resources),
                 "received_type": received,
                 "linked_node": value,
             }
@@ -188,7 +188,7 @@ class _Check:
                 "Exception when validating inner node",
                 str(error),
                 input_name=name,
-                input_config=config,
+                input_config=declared.config(self._resources),
                 exception_message=str(error),
                 exception_type=type(error).__name__,
                 traceback=traceback.format_tb(error.__traceback__),
@@ -200,28 +200,36 @@ class _Check:
     def _literal(
         self, name: str, declared: Input, values: dict[str, Any], *, checked: bool
     ) -> Complaint | None:
-        config = declared.config(self._resources)
         value = values[name]
-        extra_info = {"input_name": name, "input_config": config, "received_value": value}
-        kind = config[0] if isinstance(config[0], str) else ""
+
+        def about(received: Any, **more: Any) -> dict[str, Any]:
+            # Read only for a complaint: the choices of a LoadImage are the whole input folder.
+            return {
+                "input_name": name,
+                "input_config": declared.config(self._resources),
+                "received_value": received,
+                **more,
+            }
+
+        kind = declared.kind if isinstance(declared.kind, str) else ""
         if kind in CONVERSIONS:
             try:
                 value = values[name] = CONVERSIONS[kind](value)
             except Exception as error:
                 message = f"Failed to convert an input value to a {kind} value"
-                extra_info["exception_message"] = str(error)
+                extra_info = about(value, exception_message=str(error))
                 return complaint("invalid_input_type", message, f"{name}, {value}, {error}", **extra_info)
-        extra_info["received_value"] = value
         low, high = declared.options.get("min"), declared.options.get("max")
         if low is not None and value < low:
             message = f"Value {value} smaller than min of {low}"
-            return complaint("value_smaller_than_min", message, name, **extra_info)
+            return complaint("value_smaller_than_min", message, name, **about(value))
         if high is not None and value > high:
             message = f"Value {value} bigger than max of {high}"
-            return complaint("value_bigger_than_max", message, name, **extra_info)
+            return complaint("value_bigger_than_max", message, name, **about(value))
         choices = None if checked else declared.choices(self._resources)
         if choices is not None and value not in choices:
             shown = str(choices)
+            extra_info = about(value)
             if len(choices) > LONGEST_LIST_SHOWN:
                 shown = f"(list of length {len(choices)})"
                 extra_info["input_config"] = None

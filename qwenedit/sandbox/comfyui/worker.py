@@ -75,11 +75,17 @@ class Worker:
             client_id = item[3].get("client_id")
             if client_id is not None:
                 self.send("executing", {"node": None, "prompt_id": item[1]}, client_id)
+            self._events.flush()
 
     def send(self, event: str, data: dict[str, Any], client_id: Any = None) -> None:
         """Pass a message on, unless this run is over."""
         if not self._abandoned:
             self._events.send(event, data, client_id)
+
+    def send_text(self, message: str, client_id: Any = None) -> None:
+        """Pass a message that is JSON already on, unless this run is over."""
+        if not self._abandoned:
+            self._events.send_text(message, client_id)
 
     def send_preview(self, picture: bytes, metadata: dict[str, Any], client_id: Any) -> bool:
         """Pass a preview with metadata on, unless this run is over."""
