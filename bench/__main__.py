@@ -1,6 +1,7 @@
 """Every row of the benchmarks, or those that are named: `python -m bench [ROW …] [--quick]`.
 
-Each row runs in a process of its own, one after another, as Django reads its settings once. Writes
+Each row runs in a process of its own, one after another, as Django reads its settings once; the installation
+is prepared once, and every row begins with a copy. Writes
 `var/bench/<row>.json` and, of all that ran, `var/bench/bench.json`. A missed goal is reported; exit 1 says
 that a row found work lost or doubled, or did not run.
 """
@@ -9,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from bench.report import RESULTS, table
+from bench.system import PREPARED, save_prepared
 
 ROWS = ("overhead", "throughput", "gpu_busy", "notify", "api", "ledger", "bonus", "growth")
 
@@ -30,14 +34,17 @@ def main() -> None:
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     done, failed = [], []
-    for name in options.rows or ROWS:
-        sys.stderr.write(f"bench: {name}\n")
-        arguments = [f"--results={options.results}", *(["--quick"] if options.quick else [])]
-        command = [sys.executable, "-m", f"bench.{name}", *arguments]
-        if subprocess.run(command, check=False, stdout=sys.stderr).returncode:  # noqa: S603
-            failed.append(name)
-        else:
-            done.append(json.loads((options.results / f"{name}.json").read_text()))
+    with tempfile.TemporaryDirectory(prefix="qwenedit-bench-") as prepared:
+        save_prepared(Path(prepared))
+        for name in options.rows or ROWS:
+            sys.stderr.write(f"bench: {name}\n")
+            arguments = [f"--results={options.results}", *(["--quick"] if options.quick else [])]
+            command = [sys.executable, "-m", f"bench.{name}", *arguments]
+            environment = os.environ | {PREPARED: prepared}
+            if subprocess.run(command, check=False, stdout=sys.stderr, env=environment).returncode:  # noqa: S603
+                failed.append(name)
+            else:
+                done.append(json.loads((options.results / f"{name}.json").read_text()))
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "bench.json").write_text(json.dumps({"rows": done, "failed": failed}, indent=2) + "\n")
     sys.stdout.write("\n".join(map(table, done)))
