@@ -1,6 +1,7 @@
 """Every row of the benchmarks, or those that are named: `python -m bench [ROW …] [--quick]`.
 
-Each row runs in a process of its own, one after another, as Django reads its settings once. Writes
+Each row runs in a process of its own, one after another, as Django reads its settings once; the installation
+is prepared once, and every row begins with a copy. Writes
 `var/bench/<row>.json` and, of all that ran, `var/bench/bench.json`. A missed goal is reported; exit 1 says
 that a row found work lost or doubled, or did not run.
 """
@@ -9,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from bench.report import RESULTS, table
 from bench.stopping import end_in_order, run_to_its_end
+from bench.system import PREPARED, save_prepared
 
 ROWS = ("overhead", "throughput", "gpu_busy", "estimates", "notify", "api", "ledger", "bonus", "growth")
 
@@ -31,14 +35,16 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     end_in_order()
     done, failed = [], []
-    for name in options.rows or ROWS:
-        sys.stderr.write(f"bench: {name}\n")
-        arguments = [f"--results={options.results}", *(["--quick"] if options.quick else [])]
-        command = [sys.executable, "-m", f"bench.{name}", *arguments]
-        if run_to_its_end(command, sys.stderr.fileno()):
-            failed.append(name)
-        else:
-            done.append(json.loads((options.results / f"{name}.json").read_text()))
+    with tempfile.TemporaryDirectory(prefix="qwenedit-bench-") as prepared:
+        save_prepared(Path(prepared))
+        for name in options.rows or ROWS:
+            sys.stderr.write(f"bench: {name}\n")
+            arguments = [f"--results={options.results}", *(["--quick"] if options.quick else [])]
+            command = [sys.executable, "-m", f"bench.{name}", *arguments]
+            if run_to_its_end(command, sys.stderr.fileno(), os.environ | {PREPARED: prepared}):
+                failed.append(name)
+            else:
+                done.append(json.loads((options.results / f"{name}.json").read_text()))
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "bench.json").write_text(json.dumps({"rows": done, "failed": failed}, indent=2) + "\n")
     sys.stdout.write("\n".join(map(table, done)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -47,9 +47,9 @@ def end_valkey(var: Path) -> None:
         os.kill(int((var / "valkey" / "valkey.pid").read_text()), signal.SIGTERM)
 
 
-def run_to_its_end(command: Sequence[str], stdout: int) -> int:
+def run_to_its_end(command: Sequence[str], stdout: int, environment: Mapping[str, str]) -> int:
     """Run a benchmark as a process and return its exit code; whoever stops this one stops it."""
-    process = subprocess.Popen(command, stdout=stdout)  # noqa: S603
+    process = subprocess.Popen(command, stdout=stdout, env=environment)  # noqa: S603
     try:
         return process.wait()
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 READY_TIMEOUT = 60.0
 WEB_PROCESSES = 2  # as in the Procfile
 STEPS = 4  # of the workflow's lightning variant, which is the default
+PREPARED = "BENCH_PREPARED"  # the folder of `save_prepared`, told to the rows that begin with copies of it
 WORKER = ("worker", "--without-mingle", "--without-gossip")
 
 
@@ -99,11 +101,33 @@ class System:
 
 @contextmanager
 def installation(**settings: str) -> Iterator[System]:
-    """Prepare an installation with these settings, none of whose processes runs yet."""
+    """Make an installation with these settings, none of whose processes runs yet."""
+    prepared = os.environ.get(PREPARED)
+    origin = Path(prepared) if prepared else None
+    with _unprepared(settings, origin and origin / "postgres") as (system, _):
+        if origin is None:
+            system.manage("prepare")
+        else:  # its worker, where one starts, makes the row of its node
+            shutil.copytree(origin / "var", system.folder / "var")
+        yield system
+
+
+def save_prepared(target: Path) -> None:
+    """Prepare an installation once, and leave it in `target` for rows to begin with."""
+    with _unprepared({}) as (system, database):
+        system.manage("prepare")
+        database.save(target / "postgres")
+        shutil.copytree(system.folder / "var", target / "var", ignore=shutil.ignore_patterns("valkey"))
+
+
+@contextmanager
+def _unprepared(
+    settings: dict[str, str], tables: Path | None = None
+) -> Iterator[tuple[System, PostgresServer]]:
     with tempfile.TemporaryDirectory(prefix="qwenedit-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
-        database = stack.enter_context(PostgresServer(folder / "postgres"))
+        database = stack.enter_context(PostgresServer(folder / "postgres", copy_of=tables))
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port: int = probe.getsockname()[1]
         environment = os.environ | {
@@ -119,8 +143,7 @@ def installation(**settings: str) -> Iterator[System]:
         stack.callback(end_valkey, folder / "var")
         stack.callback(lambda: system.leave_broker())  # as its last user, which stops it
         stack.callback(end, system.running)
-        system.manage("prepare")
-        yield system
+        yield system, database
 
 
 @contextmanager

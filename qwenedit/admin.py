@@ -6,6 +6,7 @@ django-unfold, and on Django's own admin where unfold is not in INSTALLED_APPS. 
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -75,10 +77,12 @@ __all__ = [
     "UserCreationForm",
     "action",
     "ago",
+    "as_it_came",
     "badge",
     "clipped",
     "display",
     "exactly",
+    "link",
     "matching_number",
     "unbroken",
 ]
@@ -145,6 +149,18 @@ def unbroken(text: Any) -> SafeString:
 def clipped(text: str) -> SafeString | None:
     """Return as much of a text as fits a list; all of it shows on hover."""
     return format_html('<span class="qe-clip" title="{}">{}</span>', text, text) if text else None
+
+
+def link(to: str, text: Any, *args: Any, **query: Any) -> SafeString:
+    """Return a link to the page of the admin that is called `to`, with a query where one is given."""
+    url = reverse(f"admin:{to}", args=args, query=query)
+    return format_html('<a class="qe-link" href="{}">{}</a>', url, text)
+
+
+def as_it_came(content: Any) -> SafeString | None:
+    """Return somebody else's words, or their JSON in lines."""
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=2)
+    return format_html('<span class="qe-wrap qe-code">{}</span>', text) if content else None
 
 
 def matching_number(term: str, *fields: str) -> Q:

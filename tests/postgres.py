@@ -46,9 +46,12 @@ class PostgresServer:
 
     `folder` must not exist yet, and everybody must be able to pass through its parents. `options` go before
     those of this module: who wants a crash to lose nothing that was committed says `synchronous_commit`.
+    `copy_of` is what another server has saved: this one begins with its tables.
     """
 
-    def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, options: Mapping[str, str] | None = None, *, copy_of: Path | None = None
+    ) -> None:
         self.url = ""
         self._options = {**OPTIONS, **(options or {})}
         self._port = 0
@@ -56,14 +59,20 @@ class PostgresServer:
         self._package = _package()
         self._user: int | None = None
         self._password = secrets.token_urlsafe(16)
+        self._copy_of = copy_of
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "PostgresServer":
         try:
-            self._folder.mkdir(mode=0o700)
+            if self._copy_of is None:
+                self._folder.mkdir(mode=0o700)
+            else:
+                shutil.copytree(self._copy_of, self._folder)
+                self._password = self._secret.read_text()
             if os.geteuid() == 0:
                 self._become_nobody()
-            self._make_cluster()
+            if self._copy_of is None:
+                self._make_cluster()
             self._start()
         except BaseException:
             self.close()
@@ -86,6 +95,15 @@ class PostgresServer:
                 process.kill()
                 process.wait(STOP_TIMEOUT)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def save(self, target: Path) -> None:
+        """Stop in good order, and leave in `target` what copies begin with."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)  # "fast": with a checkpoint
+            self._process.wait(STOP_TIMEOUT)
+        target.mkdir(mode=0o700)
+        shutil.copytree(self._data, target / self._data.name)
+        shutil.copy2(self._secret, target)
 
     def crash(self) -> None:
         """Stop at once, without a checkpoint, as `pg_ctl stop -m immediate` does: the next start recovers."""
@@ -112,11 +130,11 @@ class PostgresServer:
         self._package, self._user = copy, nobody
 
     def _make_cluster(self) -> None:
-        secret = self._folder / "password"
-        secret.write_text(self._password)
+        self._secret.write_text(self._password)
         if self._user is not None:
-            os.chown(secret, self._user, -1)
-        arguments = ["--auth=scram-sha-256", "--username=postgres", f"--pwfile={secret}", "--encoding=UTF8"]
+            os.chown(self._secret, self._user, -1)
+        access = ["--auth=scram-sha-256", "--username=postgres", f"--pwfile={self._secret}"]
+        arguments = [*access, "--encoding=UTF8"]
         self._run("initdb", "--pgdata", str(self._data), "--no-sync", "--locale=C.UTF-8", *arguments)
 
     def _start(self) -> None:
@@ -125,7 +143,8 @@ class PostgresServer:
                 port: int = probe.getsockname()[1]
             process = self._process = self._launch(port)
             server = f"postgres://postgres:{self._password}@127.0.0.1:{port}"
-            if self._answers(process, f"{server}/postgres", f"CREATE DATABASE {DATABASE}"):
+            first: LiteralString = f"CREATE DATABASE {DATABASE}" if self._copy_of is None else "SELECT 1"
+            if self._answers(process, f"{server}/postgres", first):
                 self._port = port
                 self.url = f"{server}/{DATABASE}"
                 return
@@ -177,6 +196,10 @@ class PostgresServer:
     @property
     def _data(self) -> Path:
         return self._folder / "data"
+
+    @property
+    def _secret(self) -> Path:
+        return self._folder / "password"
 
     @property
     def _log(self) -> Path:

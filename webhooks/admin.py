@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import uuid
 from contextlib import suppress
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -22,10 +19,12 @@ from qwenedit.admin import (
     Tone,
     action,
     ago,
+    as_it_came,
     badge,
     clipped,
     display,
     exactly,
+    link,
     matching_number,
 )
 from webhooks import outbox
@@ -41,18 +40,6 @@ TONES = {
     DeliveryStatus.FAILED: Tone.BAD,
     DeliveryStatus.CANCELLED: Tone.PLAIN,
 }
-
-
-def link(to: str, text: Any, *args: Any, **query: Any) -> SafeString:
-    """Return a link to the page of the admin that is called `to`."""
-    url = reverse(f"admin:{to}", args=args, query=query)
-    return format_html('<a class="qe-link" href="{}">{}</a>', url, text)
-
-
-def as_it_is(content: Any) -> SafeString:
-    """Return JSON in full."""
-    text = json.dumps(content, ensure_ascii=False, indent=2)
-    return format_html('<span class="qe-wrap qe-code">{}</span>', text)
 
 
 @admin.register(Endpoint)
@@ -219,14 +206,14 @@ class DeliveryAdmin(ReadOnlyMixin, ModelAdmin):
         return None if delivery.finished_at else exactly(delivery.next_attempt_at)
 
     @display(description=_("attempts"))
-    def log(self, delivery: Delivery) -> SafeString:
+    def log(self, delivery: Delivery) -> SafeString | None:
         """Each attempt, oldest first."""
-        return as_it_is(delivery.attempts)
+        return as_it_came(delivery.attempts)
 
     @display(description=_("payload"))
-    def sent(self, delivery: Delivery) -> SafeString:
+    def sent(self, delivery: Delivery) -> SafeString | None:
         """What is sent."""
-        return as_it_is(json.loads(delivery.payload))
+        return as_it_came(json.loads(delivery.payload))
 
     @action(description=_("Send again"), permissions=["again"])
     def redeliver(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from botapp.admin.parts import as_it_came, link, links
 from botapp.models import Chat, IncomingUpdate
 from qwenedit.admin import (
     ModelAdmin,
     ReadOnlyMixin,
     Tone,
     ago,
+    as_it_came,
     badge,
     clipped,
     display,
     exactly,
+    link,
     matching_number,
 )
 
@@ -68,14 +70,12 @@ class ChatAdmin(ReadOnlyMixin, ModelAdmin):
     @display(description=_("more"))
     def of_this_chat(self, chat: Chat) -> SafeString:
         """Ways to what belongs to the chat."""
-        term = {"q": str(chat.pk)}
-        return links(
-            [
-                (_("orders"), "botapp_order_changelist", term),
-                (_("deliveries"), "botapp_delivery_changelist", term),
-                (_("updates"), "botapp_incomingupdate_changelist", term),
-            ]
-        )
+        lists = [
+            (_("orders"), "botapp_order_changelist"),
+            (_("deliveries"), "botapp_delivery_changelist"),
+            (_("updates"), "botapp_incomingupdate_changelist"),
+        ]
+        return format_html_join(" · ", "{}", ((link(to, text, q=chat.pk),) for text, to in lists))
 
     @display(description=_("first seen"))
     def first_seen(self, chat: Chat) -> SafeString | None:

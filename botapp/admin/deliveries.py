@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from botapp import outbox
-from botapp.admin.parts import link
 from botapp.models import Chat, Delivery, DeliveryStatus
 from botapp.outbox.news import SENDERS
 from qwenedit.admin import (
@@ -25,6 +24,7 @@ from qwenedit.admin import (
     clipped,
     display,
     exactly,
+    link,
     matching_number,
 )
 

@@ -8,17 +8,18 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from botapp.admin.parts import as_it_came, link
 from botapp.models import Order, OrderStatus
 from qwenedit.admin import (
     ModelAdmin,
     ReadOnlyMixin,
     Tone,
     ago,
+    as_it_came,
     badge,
     clipped,
     display,
     exactly,
+    link,
     matching_number,
 )
 

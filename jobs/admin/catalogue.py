@@ -27,7 +27,7 @@ from jobs.admin.pictures import picture_response
 from jobs.catalogue import CatalogueError, read_catalogue
 from jobs.catalogue_sync import sync_catalogue
 from jobs.models import Category, Preset
-from qwenedit.admin import ImageInput, ModelAdmin, Tone, action, badge, display
+from qwenedit.admin import ImageInput, ModelAdmin, Tone, action, badge, display, link
 from qwenedit.errors import DomainError
 from qwenedit.lib.images import MAX_UPLOAD_BYTES, normalise_upload
 
@@ -142,9 +142,8 @@ class CategoryAdmin(CatalogueAdmin):
     @display(description=_("presets"), ordering="presets_count")
     def presets_here(self, category: Category) -> SafeString:
         """How many presets stand here, as a link to them."""
-        url = reverse("admin:jobs_preset_changelist", query={"category__id__exact": category.pk})
         count = category.presets_count  # type: ignore[attr-defined]
-        return format_html('<a class="qe-link" href="{}">{}</a>', url, count)
+        return link("jobs_preset_changelist", count, category__id__exact=category.pk)
 
 
 class SampleInput(ImageInput):

@@ -12,9 +12,20 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from payments import discrepancies
-from payments.admin.parts import as_it_came, discrepancy_badge, link
+from payments.admin.parts import discrepancy_badge
 from payments.models import Discrepancy
-from qwenedit.admin import ModelAdmin, ReadOnlyMixin, action, ago, clipped, display, exactly, matching_number
+from qwenedit.admin import (
+    ModelAdmin,
+    ReadOnlyMixin,
+    action,
+    ago,
+    as_it_came,
+    clipped,
+    display,
+    exactly,
+    link,
+    matching_number,
+)
 from qwenedit.users.models import User
 
 

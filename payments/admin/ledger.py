@@ -12,9 +12,19 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from payments.admin.grants import PAGE, PERMISSION, grant_page
-from payments.admin.parts import link, signed
+from payments.admin.parts import signed
 from payments.models import LedgerEntry
-from qwenedit.admin import ModelAdmin, ReadOnlyMixin, Tone, action, badge, display, exactly, matching_number
+from qwenedit.admin import (
+    ModelAdmin,
+    ReadOnlyMixin,
+    Tone,
+    action,
+    badge,
+    display,
+    exactly,
+    link,
+    matching_number,
+)
 
 # Where the subject of a cause is shown, by the first word of the cause.
 SUBJECTS = {

@@ -9,7 +9,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from payments import webhooks
-from payments.admin.parts import as_it_came
 from payments.models import Notification
 from qwenedit.admin import (
     ModelAdmin,
@@ -17,6 +16,7 @@ from qwenedit.admin import (
     Tone,
     action,
     ago,
+    as_it_came,
     badge,
     clipped,
     display,

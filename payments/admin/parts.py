@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from payments.models import Discrepancy, LedgerEntry, Payment, PaymentStatus, Refund, RefundStatus
 from payments.services import KOPEKS
-from qwenedit.admin import ReadOnlyMixin, TabularInline, Tone, ago, badge, display, exactly
+from qwenedit.admin import ReadOnlyMixin, TabularInline, Tone, ago, badge, display, exactly, link
 
 PAYMENT_TONES = {
     PaymentStatus.PENDING: Tone.WARNING,
@@ -65,11 +63,6 @@ def discrepancy_badge(discrepancy: Discrepancy) -> SafeString:
     return badge(_("resolved"), Tone.GOOD) if discrepancy.resolved_at else badge(_("open"), Tone.BAD)
 
 
-def link(to: str, text: Any, *args: Any) -> SafeString:
-    """Return a link to the page of the admin that is called `to`."""
-    return format_html('<a class="qe-link" href="{}">{}</a>', reverse(f"admin:{to}", args=args), text)
-
-
 def entries_table(causes: Iterable[str]) -> SafeString | None:
     """Return what the ledger says of some causes."""
     rows = format_html_join(
@@ -87,12 +80,6 @@ def entries_table(causes: Iterable[str]) -> SafeString | None:
         ),
     )
     return format_html('<table class="qe-table">{}</table>', rows) if rows else None
-
-
-def as_it_came(data: Any) -> SafeString | None:
-    """Return somebody else's words, or their JSON in lines."""
-    text = data if isinstance(data, str) else json.dumps(data, indent=2, ensure_ascii=False)
-    return format_html('<span class="qe-code qe-wrap">{}</span>', text) if data else None
 
 
 class PartOfPayment(ReadOnlyMixin, TabularInline):

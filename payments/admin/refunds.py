@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from payments import refunds
-from payments.admin.parts import entries_table, link, money, refund_badge
+from payments.admin.parts import entries_table, money, refund_badge
 from payments.models import Refund, RefundStatus
 from qwenedit.admin import (
     ModelAdmin,
@@ -22,6 +22,7 @@ from qwenedit.admin import (
     clipped,
     display,
     exactly,
+    link,
     matching_number,
 )
 from qwenedit.errors import DomainError

@@ -6,13 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.system import LocalRun
+from tests.local.system import READY, LocalRun
 
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for everything local, with a path short enough for a socket."""
     return tmp_path_factory.mktemp("v")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
+    """One run that is up, shared by the tests of a module; the last of them may stop it."""
+    run = LocalRun(tmp_path_factory.mktemp("v"))
+    try:
+        run.says(READY)
+        yield run
+    finally:
+        run.clean_up()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -25,6 +27,16 @@ def unused_port() -> int:
         return port
 
 
+@contextmanager
+def _hang_ups_are_heard() -> Iterator[None]:
+    """Let a process started meanwhile end at SIGHUP, also where nohup began the tests: that is inherited."""
+    usual = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, usual)
+
+
 class LocalRun:
     """One `python -m qwenedit.local` in a session of its own, with everything local under `folder`."""
 
@@ -32,15 +44,16 @@ class LocalRun:
         self.folder = folder
         self.port = int(environment.setdefault("PORT", str(unused_port())))
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "qwenedit.local", *arguments],
-            cwd=PROJECT_ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "VAR_DIR": str(folder), "COMFYUI_URL": "", **environment},
-            start_new_session=True,
-        )
+        with _hang_ups_are_heard():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "qwenedit.local", *arguments],
+                cwd=PROJECT_ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, "VAR_DIR": str(folder), "COMFYUI_URL": "", **environment},
+                start_new_session=True,
+            )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

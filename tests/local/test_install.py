@@ -1,6 +1,7 @@
 """The installation step, in folders of its own; an empty list of packages needs no network."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,13 +30,28 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def test_it_installs_once_and_again_only_when_the_list_changes(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("# nothing yet\n")
-    assert "Making the virtual environment" in finish(install(tmp_path))
-    assert (tmp_path / ".venv" / ".installed").is_file()
-    assert finish(install(tmp_path)) == ""
-    (tmp_path / "requirements.txt").write_text("# changed\n")
-    output = finish(install(tmp_path))
+@pytest.fixture(scope="module")
+def first_time(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which the step was taken once, and what it said."""
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "requirements.txt").write_text("# nothing yet\n")
+    return folder, finish(install(folder))
+
+
+@pytest.fixture
+def installed(first_time: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of that folder."""
+    return shutil.copytree(first_time[0], tmp_path / "installed", symlinks=True)
+
+
+def test_it_installs_once_and_again_only_when_the_list_changes(
+    first_time: tuple[Path, str], installed: Path
+) -> None:
+    assert "Making the virtual environment" in first_time[1]
+    assert (installed / ".venv" / ".installed").is_file()
+    assert finish(install(installed)) == ""
+    (installed / "requirements.txt").write_text("# changed\n")
+    output = finish(install(installed))
     assert "Installing the packages of requirements.txt" in output
     assert "Making" not in output
 
@@ -47,19 +63,17 @@ def test_two_at_once_do_the_work_once(tmp_path: Path) -> None:
     assert sum("Making the virtual environment" in output for output in outputs) == 1
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("# nothing yet\n")
-    finish(install(tmp_path))
-    for python in (tmp_path / ".venv" / "bin").glob("python*"):
+def test_an_environment_whose_python_is_gone_is_made_anew(installed: Path) -> None:
+    for python in (installed / ".venv" / "bin").glob("python*"):
         python.unlink()
         python.symlink_to("/nowhere/python3")
-    assert "Making the virtual environment" in finish(install(tmp_path))
+    assert "Making the virtual environment" in finish(install(installed))
 
 
-def test_a_package_that_can_not_be_installed_is_an_error_and_tried_again(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("./absent.whl --hash=sha256:" + "0" * 64 + "\n")
+def test_a_package_that_can_not_be_installed_is_an_error_and_tried_again(installed: Path) -> None:
+    (installed / "requirements.txt").write_text("./absent.whl --hash=sha256:" + "0" * 64 + "\n")
     for _ in range(2):
-        process = install(tmp_path)
+        process = install(installed)
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 1
         assert "This step failed" in output

@@ -11,7 +11,6 @@ from django.contrib.auth.models import Group
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -27,6 +26,7 @@ from qwenedit.admin import (
     action,
     badge,
     display,
+    link,
     matching_number,
 )
 from qwenedit.users.admin.keys import key_state
@@ -37,8 +37,7 @@ ONLY_SUPERUSERS_CHANGE = ["is_staff", "is_superuser", "groups", "user_permission
 
 def account_link(user_id: int) -> SafeString:
     """Return the number of an account, as a link to its page."""
-    url = reverse("admin:users_user_change", args=[user_id])
-    return format_html('<a class="qe-link" href="{}">{}</a>', url, user_id)
+    return link("users_user_change", user_id, user_id)
 
 
 class ApiKeyInline(ReadOnlyMixin, TabularInline):
@@ -52,8 +51,7 @@ class ApiKeyInline(ReadOnlyMixin, TabularInline):
     @display(description=_("key"))
     def shown_prefix(self, key: ApiKey) -> SafeString:
         """The first letters, as a link to the key's page."""
-        url = reverse("admin:users_apikey_change", args=[key.pk])
-        return format_html('<a class="qe-link" href="{}">{}</a>', url, key)
+        return link("users_apikey_change", key, key.pk)
 
     @display(description=_("scopes"))
     def shown_scopes(self, key: ApiKey) -> str:
@@ -162,8 +160,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     @display(description=_("points"), ordering="balance")
     def points(self, user: User) -> SafeString:
         """The balance, as a link to the entries that make it."""
-        url = reverse("admin:payments_ledgerentry_changelist", query={"user__id__exact": user.pk})
-        return format_html('<a class="qe-link" href="{}">{}</a>', url, user.balance or 0)
+        return link("payments_ledgerentry_changelist", user.balance or 0, user__id__exact=user.pk)
 
     @display(description=_("invited by"))
     def invited_by(self, user: User) -> SafeString | None:
