@@ -77,7 +77,7 @@ def staff(db: None) -> Callable[..., Client]:
     return hire
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def photo(sample_photo: bytes) -> bytes:
     """A small real picture, as it is stored."""
     return normalise_upload(sample_photo, max_bytes=len(sample_photo)).data

@@ -15,6 +15,7 @@ from jobs.models import Job
 from tests.admin.conftest import SECRET
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+TERMS = ["ord", "7", "#7", "99999999999999999999", "Ж%'\"_", "job:1", "   "]
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 
 
@@ -48,15 +49,13 @@ def test_every_page_of_every_model_opens(model: type[Model], boss: Client, job: 
 
 
 @every_model
-@pytest.mark.parametrize("term", ["ord", "7", "#7", "99999999999999999999", "Ж%'\"_", "job:1", "   "])
-def test_every_list_can_be_searched_for_anything(
-    model: type[Model], term: str, boss: Client, job: Job
-) -> None:
+def test_every_list_can_be_searched_for_anything(model: type[Model], boss: Client, job: Job) -> None:
     assert admin.site.get_model_admin(model).search_fields
 
-    answer = boss.get(page(model, "changelist"), {"q": term})
+    for term in TERMS:
+        answer = boss.get(page(model, "changelist"), {"q": term})
 
-    assert answer.status_code == 200
+        assert answer.status_code == 200, term
 
 
 @every_model

@@ -75,9 +75,9 @@ def environment(
 
 
 @pytest.fixture
-def worker(environment: dict[str, str]) -> Iterator[ServiceProcess]:
-    """A worker, and the beat that sends its sweeps."""
-    with ServiceProcess("worker", **environment) as process, ServiceProcess("beat", **environment):
+def worker(environment: dict[str, str], beat: ServiceProcess) -> Iterator[ServiceProcess]:
+    """A worker, beside the beat that sends its sweeps."""
+    with ServiceProcess("worker", **environment) as process:
         yield process
 
 

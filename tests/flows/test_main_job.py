@@ -41,13 +41,6 @@ def worker(comfyui: SandboxServer, valkey: redis.Redis) -> Iterator[ServiceProce
         yield process
 
 
-@pytest.fixture
-def beat(worker: ServiceProcess) -> Iterator[ServiceProcess]:
-    """The clock that sends the sweep."""
-    with ServiceProcess("beat") as process:
-        yield process
-
-
 def submit(api: APIClient, photo: bytes, **fields: str) -> dict[str, object]:
     """Submit an edit over the REST API and return the answer."""
     file = io.BytesIO(photo)
@@ -209,12 +202,9 @@ def wait_for(process: ServiceProcess, condition: Callable[[], object]) -> None:
 
 @pytest.mark.postgres
 def test_the_same_on_postgresql_with_the_worker_killed(
-    api: APIClient, sample_photo: bytes, comfyui: SandboxServer, valkey: redis.Redis, postgres_url: str
+    api: APIClient, sample_photo: bytes, comfyui: SandboxServer, beat: ServiceProcess, postgres_url: str
 ) -> None:
-    with (
-        ServiceProcess("worker", COMFYUI_URL=comfyui.url, DATABASE_URL=postgres_url) as worker,
-        ServiceProcess("beat", DATABASE_URL=postgres_url),
-    ):
+    with ServiceProcess("worker", COMFYUI_URL=comfyui.url, DATABASE_URL=postgres_url) as worker:
         job = submit(api, sample_photo)
         wait_until(executing)
         worker.kill()
