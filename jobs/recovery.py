@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.db import connections
 from django.utils import timezone
 
 from jobs import node_events, nodes, pictures, runner
@@ -18,6 +21,7 @@ logger = structlog.get_logger(__name__)
 
 # A living runner notices within seconds that its job has ended, and takes its prompt off the node itself.
 RUNNER_NOTICES = timedelta(seconds=10)
+PROBED_AT_ONCE = 8
 
 
 def sweep() -> bool:
@@ -37,10 +41,23 @@ def sweep() -> bool:
 
 
 def probe_nodes() -> None:
-    """Ask every node in service how it is, and wake the queue if one came back."""
-    for node in Node.objects.filter(is_enabled=True):
+    """Ask every enabled node how it is, side by side, and wake the queue for each that came back.
+
+    A node that is silent keeps its own thread waiting for some seconds, and no other node.
+    """
+    enabled = list(Node.objects.filter(is_enabled=True))
+    with ThreadPoolExecutor(PROBED_AT_ONCE, thread_name_prefix="probe") as pool:
+        probes = [pool.submit(copy_context().run, _probe, node) for node in enabled]
+    for probe in probes:
+        probe.result()  # raises what went wrong, once every node was asked
+
+
+def _probe(node: Node) -> None:
+    try:
         if nodes.probe(node, look_at_queue=True) and node.is_healthy is False:
             wake_queue()
+    finally:
+        connections.close_all()
 
 
 def purge() -> None:
