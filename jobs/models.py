@@ -153,6 +153,11 @@ class Node(models.Model):
         return self.name
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it did not answer the last time; one that answers but executes nothing is not silent."""
+        return self.is_healthy is False and self.stalled_since is None
+
+    @property
     def shown_url(self) -> str:
         """The address without its credentials: the only form that pages and logs may show."""
         parts = urlsplit(self.url)
