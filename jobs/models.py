@@ -195,6 +195,22 @@ class NodeEvent(models.Model):
         return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"
 
 
+class NodeSample(models.Model):
+    """What a node said of itself in one minute; none where it was silent. See `jobs.node_samples`."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="samples", db_index=False)
+    at = models.DateTimeField(_("minute"))
+    vram_free = models.BigIntegerField(_("VRAM free, bytes"))
+    queue_length = models.PositiveIntegerField(_("prompts in its queue"))
+
+    class Meta:
+        ordering = ["-at"]
+        constraints = [models.UniqueConstraint(fields=["node", "at"], name="jobs_nodesample_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.queue_length} in the queue at {self.at:%Y-%m-%d %H:%M}"
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     """Reads of jobs."""
 

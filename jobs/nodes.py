@@ -24,7 +24,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from jobs import breaker, node_events
+from jobs import breaker, node_events, node_samples
 from jobs.comfy.answers import NodeStats, QueueState
 from jobs.comfy.client import ComfyClient
 from jobs.comfy.errors import ComfyError
@@ -196,6 +196,8 @@ def _record_answer(pk: int, stats: NodeStats, queue: QueueState | None) -> bool:
         row.tripped_until = now  # a restart cures much: the trial need not wait
     row.save(update_fields=ANSWERED)
     _record_change(before, row)
+    if queue is not None:
+        node_samples.record(row, now=now)
     return not stalled
 
 

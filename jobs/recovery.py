@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
-from jobs import node_events, nodes, pictures, runner
+from jobs import node_events, node_samples, nodes, pictures, runner
 from jobs.fairness import lift_aged
 from jobs.models import Attempt, Job, Node
 from jobs.states import FINAL, AttemptStatus
@@ -61,10 +61,11 @@ def _probe(node: Node) -> None:
 
 
 def purge() -> None:
-    """Delete pictures past their retention time, files that no row names, and old history of nodes."""
+    """Delete pictures past their time, files that no row names, and what is old of nodes' history."""
     now = timezone.now()
     purged = pictures.purge_expired(before=now - timedelta(days=settings.RESULT_RETENTION_DAYS))
     orphans = pictures.delete_orphans(now=now)
     if purged or orphans:
         logger.info("Pictures purged", expired=purged, orphans=orphans)
     node_events.purge(now=now)
+    node_samples.purge(now=now)
