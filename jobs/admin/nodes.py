@@ -1,170 +1,28 @@
-"""The fleet of ComfyUI nodes in the admin.
-
-A node's address may hold a user and a password. They are written here and never shown again.
-"""
+"""The fleet of ComfyUI nodes in the admin."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
-from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from jobs import breaker, node_events, nodes
-from jobs.comfy.address import Address
-from jobs.models import Node, NodeEvent, NodeQuerySet
-from qwenedit.admin import (
-    ModelAdmin,
-    PasswordInput,
-    TextInput,
-    Tone,
-    action,
-    ago,
-    badge,
-    clipped,
-    display,
-    exactly,
-    unbroken,
-)
-
-LONGEST_URL = 500
-ADDRESS = ["address", "user", "password"]
-EVENTS_SHOWN = 50
-
-
-def health_badge(node: Node) -> SafeString:
-    """Return what the node last said of itself, as a badge."""
-    if not node.is_enabled:
-        return badge(_("disabled"))
-    if node.is_healthy is None:
-        return badge(_("not asked yet"), Tone.WARNING)
-    if node.is_healthy and node.tripped_until is not None:
-        paused = breaker.is_paused(node, timezone.now())
-        return badge(_("paused") if paused else _("on trial"), Tone.WARNING)
-    if node.is_healthy:
-        return badge(_("answers"), Tone.GOOD)
-    return badge(_("executes nothing") if node.stalled_since else _("silent"), Tone.BAD)
-
-
-def pause_in_words(node: Node) -> str:
-    """Return what the circuit breaker does with the node; empty where it does nothing."""
-    if node.tripped_until is None:
-        return ""
-    facts = {"until": f"{node.tripped_until:%H:%M:%S} UTC", "failures": node.failures_in_row}
-    if breaker.is_paused(node, timezone.now()):
-        return _("paused until %(until)s after %(failures)d failures") % facts
-    return _("one edit at a time as a trial, after %(failures)d failures") % facts
-
-
-class NodeForm(forms.ModelForm):
-    """A node, its address taken apart so that the password goes one way only."""
-
-    address = forms.CharField(
-        label=_("Address"), max_length=300, widget=TextInput, help_text=_("For instance http://gpu-1:8188")
-    )
-    user = forms.CharField(
-        label=_("User"),
-        max_length=60,
-        required=False,
-        widget=TextInput(attrs={"autocomplete": "off"}),
-        help_text=_("Where the node asks for one (HTTP basic authentication)."),
-    )
-    password = forms.CharField(
-        label=_("Password"),
-        max_length=100,
-        required=False,
-        strip=False,
-        widget=PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
-
-    class Meta:
-        model = Node
-        fields = ["name", "is_enabled", "is_draining"]
-
-    def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_credentials_apart(data), *args, **kwargs)
-        stored = urlsplit(self.instance.url)
-        self.stored_password = unquote(stored.password or "")
-        if self.instance.pk is not None:
-            self.fields["address"].initial = self.instance.shown_url
-            self.fields["user"].initial = unquote(stored.username or "")
-            if self.stored_password:
-                self.fields["password"].widget.attrs["placeholder"] = "•••"
-                self.fields["password"].help_text = _("Leave empty to keep the one that is stored.")
-
-    def clean_address(self) -> str:
-        """Refuse what is no address of a server."""
-        try:
-            return Address.parse(self.cleaned_data["address"]).url
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-    def clean(self) -> dict[str, Any]:
-        """Put the address together again, keeping a stored password where it belongs."""
-        cleaned: dict[str, Any] = super().clean() or {}
-        if "address" not in cleaned:
-            return cleaned
-        address, user, password = cleaned["address"], cleaned.get("user", ""), cleaned.get("password", "")
-        if password and not user:
-            self.add_error("user", _("A password needs a user."))
-            return cleaned
-        if user and not password and self.stored_password:
-            # Sent to another address, a stored password would be told to whoever listens there.
-            if address.lower() != self.instance.shown_url.rstrip("/").lower():
-                self.add_error("password", _("The address is new: enter the password again."))
-                return cleaned
-            password = self.stored_password
-        credentials = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-        parts = urlsplit(address)
-        url = parts._replace(netloc=f"{credentials}@{parts.netloc}" if user else parts.netloc).geturl()
-        if len(url) > LONGEST_URL:
-            self.add_error("address", _("The address is too long."))
-        elif Node.objects.filter(url=url).exclude(pk=self.instance.pk).exists():
-            self.add_error("address", _("There is a node with this address."))
-        elif url != self.instance.url:
-            self.instance.url = url
-            self.instance.is_healthy = self.instance.stalled_since = None
-            self.instance.problem = ""
-            self.instance.failures_in_row = 0
-            self.instance.tripped_at = self.instance.tripped_until = None
-        return cleaned
-
-
-def _credentials_apart(data: Any) -> Any:
-    """Move credentials pasted with the address into their own fields: a page repeats the address."""
-    address = (data or {}).get("address", "")
-    if "@" not in address:
-        return data
-    data = data.copy()
-    data["address"] = ""
-    with suppress(ValueError):
-        parts = urlsplit(address)
-        pasted, _at, host = parts.netloc.rpartition("@")
-        user, _colon, password = pasted.partition(":")
-        if host and "@" not in parts.path:
-            data["address"] = parts._replace(netloc=host, query="", fragment="").geturl()
-            data["user"], data["password"] = unquote(user), unquote(password)
-    return data
-
-
-def _event_cells(event: NodeEvent) -> tuple[Any, ...]:
-    memory = "" if event.vram_free is None else _("%s VRAM free") % filesizeformat(event.vram_free)
-    queue = "" if event.queue_length is None else _("%s in its queue") % event.queue_length
-    return exactly(event.at), event.get_kind_display(), event.detail, memory, queue
+from jobs import node_events, nodes
+from jobs.admin import node_panels
+from jobs.admin.node_form import ADDRESS, NodeForm
+from jobs.admin.node_panels import health_badge, pause_in_words
+from jobs.models import Node, NodeQuerySet
+from qwenedit.admin import ModelAdmin, Tone, action, ago, badge, clipped, display, unbroken
 
 
 @admin.register(Node)
@@ -242,9 +100,7 @@ class NodeAdmin(ModelAdmin):
     @display(description=_("last changes"))
     def history(self, node: Node) -> SafeString | None:
         """What became of the node, the newest first."""
-        rows = [_event_cells(event) for event in node.events.all()[:EVENTS_SHOWN]]
-        cells = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
-        return format_html("<table>{}</table>", format_html_join("", cells, rows)) if rows else None
+        return node_panels.history(node)
 
     @display(description=_("in flight"))
     def load(self, node: Node) -> str:
