@@ -10,7 +10,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from jobs import breaker
+from jobs import breaker, reports
+from jobs.admin.attempts import spoken
 from jobs.models import Node, NodeEvent
 from qwenedit.admin import Tone, badge, exactly
 
@@ -46,6 +47,18 @@ def history(node: Node) -> SafeString | None:
     rows = [_event_cells(event) for event in node.events.all()[:EVENTS_SHOWN]]
     cells = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
     return format_html("<table>{}</table>", format_html_join("", cells, rows)) if rows else None
+
+
+def last_hour(node: Node) -> str:
+    """Return in words how the attempts ended that the node held within the last hour."""
+    summary = reports.last_hour_of(node, timezone.now())
+    words = _("%(succeeded)d succeeded, %(failed)d failed, %(lost)d lost before they began") % vars(summary)
+    if summary.execution is None:
+        return words
+    return _("%(words)s; half of the edits took at most %(time)s to execute") % {
+        "words": words,
+        "time": spoken(summary.execution),
+    }
 
 
 def _event_cells(event: NodeEvent) -> tuple[Any, ...]:

@@ -12,13 +12,14 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from jobs import node_events, nodes
-from jobs.admin import node_panels
+from jobs.admin import node_chart, node_panels
 from jobs.admin.node_form import ADDRESS, NodeForm
 from jobs.admin.node_panels import health_badge, pause_in_words
 from jobs.models import Node, NodeQuerySet
@@ -45,7 +46,8 @@ class NodeAdmin(ModelAdmin):
     actions_detail = ["check_this"]
     said = ["health", "answered", "checked_at", "problem", "stalled_since", "load", "queue_length"]
     told = ["version", "device", "memory"]
-    readonly_fields = ["shown_url", "origin", "created_at", "history", *said, *told]
+    became = ["last_hour", "load_over_time"]
+    readonly_fields = ["shown_url", "origin", "created_at", "history", *said, *told, *became]
 
     def get_queryset(self, request: HttpRequest) -> NodeQuerySet:
         """Count what is on each node now."""
@@ -60,6 +62,7 @@ class NodeAdmin(ModelAdmin):
             (None, {"fields": ["name", *address, "is_enabled", "is_draining"]}),
             (_("Health"), {"fields": self.said}),
             (_("Server"), {"fields": [*self.told, "origin", "created_at"]}),
+            (_("Work"), {"fields": self.became}),
             (_("History"), {"fields": ["history"]}),
         ]
 
@@ -101,6 +104,16 @@ class NodeAdmin(ModelAdmin):
     def history(self, node: Node) -> SafeString | None:
         """What became of the node, the newest first."""
         return node_panels.history(node)
+
+    @display(description=_("attempts of the last hour"))
+    def last_hour(self, node: Node) -> str:
+        """How many ended well, how many did not, and how long they took."""
+        return node_panels.last_hour(node)
+
+    @display(description=_("load"))
+    def load_over_time(self, node: Node) -> SafeString | None:
+        """Memory and queue of the last hours."""
+        return node_chart.load_over_time(node, now=timezone.now())
 
     @display(description=_("in flight"))
     def load(self, node: Node) -> str:
