@@ -61,6 +61,20 @@ def last_hour(node: Node) -> str:
     }
 
 
+def why_kept(node: Node) -> str:
+    """Return why the node may not be deleted, and what to do instead; empty where it may."""
+    if node.attempts.exists():
+        return _(
+            "%(node)s: edits were made on it, and their history refers to it. "
+            "Drain it, so that it finishes what it has, or disable it."
+        ) % {"node": node.name}
+    if node.from_environment:
+        return _(
+            "%(node)s: COMFYUI_URL names it and would bring it back. Take it out there, or disable it."
+        ) % {"node": node.name}
+    return ""
+
+
 def _event_cells(event: NodeEvent) -> tuple[Any, ...]:
     memory = "" if event.vram_free is None else _("%s VRAM free") % filesizeformat(event.vram_free)
     queue = "" if event.queue_length is None else _("%s in its queue") % event.queue_length

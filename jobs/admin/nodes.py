@@ -7,8 +7,9 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.actions import delete_selected
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import ProtectedError, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
@@ -24,6 +25,8 @@ from jobs.admin.node_form import ADDRESS, NodeForm
 from jobs.admin.node_panels import health_badge, pause_in_words
 from jobs.models import Node, NodeQuerySet
 from qwenedit.admin import ModelAdmin, Tone, action, ago, badge, clipped, display, unbroken
+
+JUST_USED = _("Nothing was deleted: a node has just been given work. Disable it instead.")
 
 
 @admin.register(Node)
@@ -42,7 +45,7 @@ class NodeAdmin(ModelAdmin):
     list_filter = ["is_enabled", "is_draining", "is_healthy", "from_environment"]
     sortable_by = ["name"]
     search_fields = ["name", "device", "problem"]
-    actions = ["check_now", "enable", "disable", "drain", "end_draining"]
+    actions = ["check_now", "enable", "disable", "drain", "end_draining", "delete_selected"]
     actions_detail = ["check_this"]
     said = ["health", "answered", "checked_at", "problem", "stalled_since", "load", "queue_length"]
     told = ["version", "device", "memory"]
@@ -82,11 +85,43 @@ class NodeAdmin(ModelAdmin):
             switched = {"is_enabled", "is_draining"} & {*form.changed_data}
             node_events.record_settings(obj, **{name: getattr(obj, name) for name in switched})
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Refuse nodes that attempts refer to, and those that COMFYUI_URL would bring back."""
-        if isinstance(obj, Node) and (obj.from_environment or obj.attempts.exists()):
-            return False
-        return super().has_delete_permission(request, obj)
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Refuse to delete what is still needed, and say what to do instead; list no samples or attempts.
+
+        Django's own way reads every attempt of a node in order to name it.
+        """
+        rows = list(objs)
+        kept = [reason for node in rows if (reason := node_panels.why_kept(node))]
+        lacking = set() if self.has_delete_permission(request) else {self.opts.verbose_name}
+        return [str(node) for node in rows], {self.opts.verbose_name_plural: len(rows)}, lacking, kept
+
+    def delete_model(self, request: HttpRequest, obj: Node) -> None:
+        """Let no claim give the node work meanwhile."""
+        nodes.lock_all()
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
+        """Let no claim give the nodes work meanwhile."""
+        nodes.lock_all()
+        super().delete_queryset(request, queryset)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Delete a node, unless it was given work between the question and the answer."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except ProtectedError:
+            self.tell(request, JUST_USED, ok=False)
+            return HttpResponseRedirect(reverse("admin:jobs_node_change", args=[object_id]))
+
+    @action(description=_("Delete"), permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Node]) -> HttpResponse | None:
+        """Delete nodes, unless one was given work between the question and the answer."""
+        try:
+            with transaction.atomic():
+                return delete_selected(self, request, queryset)
+        except ProtectedError:
+            self.tell(request, JUST_USED, ok=False)
+            return None
 
     @display(description=_("address"))
     def shown_url(self, node: Node) -> SafeString:

@@ -229,16 +229,3 @@ def test_the_address_of_a_node_of_the_environment_is_the_environments(boss: Clie
     text = boss.get(change(node)).text
     assert "keeper" not in text
     assert "http://gpu.example:8188" in text
-
-
-def test_only_a_node_that_nothing_refers_to_is_deleted(boss: Client, guarded: Node) -> None:
-    used = AttemptFactory.create().node
-    of_environment = NodeFactory.create(from_environment=True)
-
-    answers = {
-        node: boss.post(reverse("admin:jobs_node_delete", args=[node.pk]), {"post": "yes"}).status_code
-        for node in (used, of_environment, guarded)
-    }
-
-    assert answers == {used: 403, of_environment: 403, guarded: 302}
-    assert set(Node.objects.all()) == {used, of_environment}
