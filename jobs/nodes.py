@@ -25,6 +25,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from jobs import breaker, node_events, node_samples
+from jobs.capacity import wanted_threads
 from jobs.comfy.answers import NodeStats, QueueState
 from jobs.comfy.client import ComfyClient
 from jobs.comfy.errors import ComfyError
@@ -250,8 +251,16 @@ def follow_environment(**_signal: object) -> None:
     """Bring the rows up to date when a worker starts, for installations that start it by itself."""
     try:
         sync_nodes(configured_urls())
+        needed = wanted_threads()
     except DatabaseError as error:
         logger.warning("Nodes not brought up to date", reason=str(error))
+        return
+    if needed is not None:
+        logger.warning(
+            "One worker can not follow all attempts of the nodes",
+            threads=settings.WORKER_THREADS,
+            needed=needed,
+        )
 
 
 def configured_urls() -> list[str]:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from jobs import attempts, breaker, nodes, scheduler
 from jobs.attempts import AttemptRun, WorkerStopping
+from jobs.capacity import THREADS_FOR_OTHERS
 from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, Node, StaleState
@@ -27,8 +28,6 @@ logger = structlog.get_logger(__name__)
 POINTS_ARE_BACK = "Your points are back."
 
 
-# A worker always has threads left for what is not an attempt: deliveries, and sweeps.
-THREADS_FOR_OTHERS = 2
 LOOK_FOR_ABANDONED_EVERY = 1.0  # seconds, while there is other work
 
 

@@ -23,9 +23,14 @@ from jobs import node_events, nodes
 from jobs.admin import node_chart, node_panels
 from jobs.admin.node_form import ADDRESS, NodeForm
 from jobs.admin.node_panels import health_badge, pause_in_words
+from jobs.capacity import wanted_threads
 from jobs.models import Node, NodeQuerySet
 from qwenedit.admin import ModelAdmin, Tone, action, ago, badge, clipped, display, unbroken
 
+FEW_THREADS = _(
+    "The enabled nodes may hold more attempts than one worker with WORKER_THREADS=%(threads)d follows: "
+    "set it to %(needed)d or more, or start more workers."
+)
 JUST_USED = _("Nothing was deleted: a node has just been given work. Disable it instead.")
 
 
@@ -84,6 +89,8 @@ class NodeAdmin(ModelAdmin):
         if change:
             switched = {"is_enabled", "is_draining"} & {*form.changed_data}
             node_events.record_settings(obj, **{name: getattr(obj, name) for name in switched})
+        if obj.is_enabled:
+            self._warn_of_threads(request)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Refuse to delete what is still needed, and say what to do instead; list no samples or attempts.
@@ -210,6 +217,7 @@ class NodeAdmin(ModelAdmin):
     def enable(self, request: HttpRequest, queryset: NodeQuerySet) -> None:
         """Give work to nodes again."""
         self._set(request, queryset, "Enabled", is_enabled=True)
+        self._warn_of_threads(request)
 
     @action(description=_("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, queryset: NodeQuerySet) -> None:
@@ -225,6 +233,12 @@ class NodeAdmin(ModelAdmin):
     def end_draining(self, request: HttpRequest, queryset: NodeQuerySet) -> None:
         """Give work to drained nodes again."""
         self._set(request, queryset, "Draining ended", is_draining=False)
+
+    def _warn_of_threads(self, request: HttpRequest) -> None:
+        needed = wanted_threads()
+        if needed is not None:
+            facts = {"threads": settings.WORKER_THREADS, "needed": needed}
+            self.tell(request, FEW_THREADS % facts, ok=False)
 
     def _set(self, request: HttpRequest, queryset: QuerySet[Node], note: str, **fields: bool) -> None:
         rows = list(queryset)
