@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from jobs.capacity import wanted_threads
 from jobs.catalogue import CatalogueError, read_catalogue
 from jobs.comfy.workflow import available_workflows, check_workflows
 from jobs.policy import rules
@@ -48,9 +49,9 @@ def check_data_files(**_kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_worker_threads(**_kwargs: Any) -> list[CheckMessage]:
-    """A worker has a thread for every attempt its nodes may hold, and some to spare."""
-    needed = max(1, len(settings.COMFYUI_URLS)) * settings.COMFYUI_NODE_DEPTH + 2
-    if needed <= settings.WORKER_THREADS:
+    """A worker has threads for the nodes of COMFYUI_URL; those of the database are counted when it starts."""
+    needed = wanted_threads(nodes=len(settings.COMFYUI_URLS))
+    if needed is None:
         return []
     return [
         Warning(

@@ -158,6 +158,11 @@ class Node(models.Model):
         return self.name
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it did not answer the last time; one that answers but executes nothing is not silent."""
+        return self.is_healthy is False and self.stalled_since is None
+
+    @property
     def shown_url(self) -> str:
         """The address without its credentials: the only form that pages and logs may show."""
         parts = urlsplit(self.url)
@@ -193,6 +198,22 @@ class NodeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class NodeSample(models.Model):
+    """What a node said of itself in one minute; none where it was silent. See `jobs.node_samples`."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="samples", db_index=False)
+    at = models.DateTimeField(_("minute"))
+    vram_free = models.BigIntegerField(_("VRAM free, bytes"))
+    queue_length = models.PositiveIntegerField(_("prompts in its queue"))
+
+    class Meta:
+        ordering = ["-at"]
+        constraints = [models.UniqueConstraint(fields=["node", "at"], name="jobs_nodesample_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.queue_length} in the queue at {self.at:%Y-%m-%d %H:%M}"
 
 
 class JobQuerySet(models.QuerySet["Job"]):

@@ -24,7 +24,8 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from jobs import breaker, node_events
+from jobs import breaker, node_events, node_samples
+from jobs.capacity import wanted_threads
 from jobs.comfy.answers import NodeStats, QueueState
 from jobs.comfy.client import ComfyClient
 from jobs.comfy.errors import ComfyError
@@ -72,11 +73,6 @@ class _Memo:
         with self._lock:
             self._known[key] = (time.monotonic() + REMEMBERED_FOR, known)
 
-    def forget(self, key: str) -> None:
-        """Forget one entry."""
-        with self._lock:
-            self._known.pop(key, None)
-
     def forget_all(self) -> None:
         """Forget everything."""
         with self._lock:
@@ -106,7 +102,8 @@ def is_healthy(node: Node) -> bool:
     if breaker.is_paused(node, timezone.now()):
         return False
     known = _memo.get(_key(node))
-    if known is None:
+    # The row is newer than an answer that this process remembers: another one has found the node silent.
+    if known is None or (known and node.is_healthy is False):
         known = _ask_once(node)
         _memo.put(_key(node), known=known)
     return known
@@ -121,7 +118,6 @@ def _ask_once(node: Node) -> bool:
     if node.is_healthy is False and _cached(lambda: cache.add(asking, 1, LONGEST_PROBE)) is False:
         return False
     answers = probe(node)
-    _cached(lambda: cache.set(_key(node), answers, HEALTHY_FOR if answers else UNHEALTHY_FOR))
     _cached(lambda: cache.delete(asking))
     return answers
 
@@ -137,10 +133,10 @@ def lock_all() -> None:
     list(Node.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
-def distrust(node: Node) -> None:
-    """Forget that a node answered: it has just failed an attempt, and must not fail every one that is due."""
-    _memo.forget(_key(node))
-    _cached(lambda: cache.delete(_key(node)))
+def distrust(node: Node, reason: str) -> None:
+    """Record that a node went silent under an attempt: it gets no work before it has answered a probe."""
+    _record_silence(node.pk, reason, is_probe=False)
+    _remember(node, answers=False)
 
 
 def probe(node: Node, *, look_at_queue: bool = False) -> bool:
@@ -154,18 +150,27 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
         queue = client_of(node).queue(timeout=5) if look_at_queue else None
     except ComfyError as error:
         _record_silence(node.pk, error.detail)
-        return False
-    return _record_answer(node.pk, stats, queue)
+        answers = False
+    else:
+        answers = _record_answer(node.pk, stats, queue)
+    _remember(node, answers=answers)
+    return answers
+
+
+def _remember(node: Node, *, answers: bool) -> None:
+    _memo.put(_key(node), known=answers)
+    _cached(lambda: cache.set(_key(node), answers, HEALTHY_FOR if answers else UNHEALTHY_FOR))
 
 
 @transaction.atomic
-def _record_silence(pk: int, reason: str) -> None:
+def _record_silence(pk: int, reason: str, *, is_probe: bool = True) -> None:
     row = Node.objects.select_for_update().filter(pk=pk).first()
     if row is None:
         return
     is_news = row.is_healthy is not False or row.stalled_since is not None
-    row.is_healthy, row.checked_at, row.stalled_since = False, timezone.now(), None
-    row.problem = reason[:300]
+    row.is_healthy, row.stalled_since, row.problem = False, None, reason[:300]
+    if is_probe:
+        row.checked_at = timezone.now()
     row.save(update_fields=["is_healthy", "checked_at", "stalled_since", "problem"])
     if is_news:
         node_events.record(row, NodeEvent.Kind.SILENT, reason)
@@ -187,11 +192,19 @@ def _record_answer(pk: int, stats: NodeStats, queue: QueueState | None) -> bool:
     row.problem = f"Answers, but executes nothing since {row.stalled_since:%H:%M:%S} UTC" if stalled else ""
     row.version, row.device = stats.version[:40], stats.device[:200]
     row.vram_total, row.vram_free = stats.vram_total, stats.vram_free
-    if before.is_healthy is False and not stalled and breaker.is_paused(row, now):
+    was_down = before.is_healthy is False and _was_probed_in_pause(before)
+    if was_down and not stalled and breaker.is_paused(row, now):
         row.tripped_until = now  # a restart cures much: the trial need not wait
     row.save(update_fields=ANSWERED)
     _record_change(before, row)
+    if queue is not None:
+        node_samples.record(row, now=now)
     return not stalled
+
+
+def _was_probed_in_pause(node: Node) -> bool:
+    """Return whether a probe has looked since the pause began: what failed attempts say came before."""
+    return node.checked_at is not None and node.tripped_at is not None and node.checked_at > node.tripped_at
 
 
 def _record_change(before: Node, row: Node) -> None:
@@ -238,8 +251,16 @@ def follow_environment(**_signal: object) -> None:
     """Bring the rows up to date when a worker starts, for installations that start it by itself."""
     try:
         sync_nodes(configured_urls())
+        needed = wanted_threads()
     except DatabaseError as error:
         logger.warning("Nodes not brought up to date", reason=str(error))
+        return
+    if needed is not None:
+        logger.warning(
+            "One worker can not follow all attempts of the nodes",
+            threads=settings.WORKER_THREADS,
+            needed=needed,
+        )
 
 
 def configured_urls() -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.db import connections
 from django.utils import timezone
 
-from jobs import node_events, nodes, pictures, runner
+from jobs import node_events, node_samples, nodes, pictures, runner
 from jobs.fairness import lift_aged
 from jobs.models import Attempt, Job, Node
 from jobs.states import FINAL, AttemptStatus
@@ -18,6 +21,7 @@ logger = structlog.get_logger(__name__)
 
 # A living runner notices within seconds that its job has ended, and takes its prompt off the node itself.
 RUNNER_NOTICES = timedelta(seconds=10)
+PROBED_AT_ONCE = 8
 
 
 def sweep() -> bool:
@@ -37,17 +41,31 @@ def sweep() -> bool:
 
 
 def probe_nodes() -> None:
-    """Ask every node in service how it is, and wake the queue if one came back."""
-    for node in Node.objects.filter(is_enabled=True):
+    """Ask every enabled node how it is, side by side, and wake the queue for each that came back.
+
+    A node that is silent keeps its own thread waiting for some seconds, and no other node.
+    """
+    enabled = list(Node.objects.filter(is_enabled=True))
+    with ThreadPoolExecutor(PROBED_AT_ONCE, thread_name_prefix="probe") as pool:
+        probes = [pool.submit(copy_context().run, _probe, node) for node in enabled]
+    for probe in probes:
+        probe.result()  # raises what went wrong, once every node was asked
+
+
+def _probe(node: Node) -> None:
+    try:
         if nodes.probe(node, look_at_queue=True) and node.is_healthy is False:
             wake_queue()
+    finally:
+        connections.close_all()
 
 
 def purge() -> None:
-    """Delete pictures past their retention time, files that no row names, and old history of nodes."""
+    """Delete pictures past their time, files that no row names, and what is old of nodes' history."""
     now = timezone.now()
     purged = pictures.purge_expired(before=now - timedelta(days=settings.RESULT_RETENTION_DAYS))
     orphans = pictures.delete_orphans(now=now)
     if purged or orphans:
         logger.info("Pictures purged", expired=purged, orphans=orphans)
     node_events.purge(now=now)
+    node_samples.purge(now=now)

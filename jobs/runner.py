@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from jobs import attempts, breaker, nodes, scheduler
 from jobs.attempts import AttemptRun, WorkerStopping
+from jobs.capacity import THREADS_FOR_OTHERS
 from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
 from jobs.leases import LeaseKeeper
-from jobs.models import Attempt, StaleState
+from jobs.models import Attempt, Node, StaleState
 from jobs.scheduler import Claim, Idle
 from jobs.services import close_attempt, settle_failure, settle_success
 from jobs.states import AttemptStatus, JobStatus
@@ -27,8 +28,6 @@ logger = structlog.get_logger(__name__)
 POINTS_ARE_BACK = "Your points are back."
 
 
-# A worker always has threads left for what is not an attempt: deliveries, and sweeps.
-THREADS_FOR_OTHERS = 2
 LOOK_FOR_ABANDONED_EVERY = 1.0  # seconds, while there is other work
 
 
@@ -122,7 +121,7 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
                 reason=error.detail,
             )
         if isinstance(error, ComfyUnreachable):
-            nodes.distrust(attempt.node)
+            nodes.distrust(attempt.node, error.detail)
         # An attempt that was adopted before the node accepted it failed with its worker, not by itself.
         is_workers_loss = isinstance(error, PromptLost) and claim.adopted and attempt.submitted_at is None
         if not is_workers_loss:
@@ -162,8 +161,7 @@ def _settle_failure(
 ) -> None:
     # Whoever has adopted the attempt follows the very same prompt: it is theirs to cancel.
     scheduler.renew(claim.lease, now=timezone.now())
-    with suppress(ComfyError):
-        nodes.client_of(claim.attempt.node).cancel(str(claim.attempt.pk))
+    _take_off(claim.attempt)
     settle_failure(
         lease=claim.lease,
         attempt=claim.attempt,
@@ -183,7 +181,15 @@ def leave(attempt: Attempt) -> None:
     if is_followed or now.status == AttemptStatus.SUCCEEDED:
         return
     # Also where the attempt has ended: our prompt may have reached the node after that.
-    with suppress(ComfyError):
-        nodes.client_of(now.node).cancel(str(now.pk))
+    _take_off(now)
     close_attempt(attempt=now)
     logger.info("Attempt taken off its node", attempt=now.number, job_id=now.job_id)
+
+
+def _take_off(attempt: Attempt) -> None:
+    """Cancel the prompt on its node; not on a silent one, which would keep the job from the others."""
+    node = Node.objects.get(pk=attempt.node_id)
+    if node.is_silent:
+        return
+    with suppress(ComfyError):
+        nodes.client_of(node).cancel(str(attempt.pk))

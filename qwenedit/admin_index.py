@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from jobs import reports
 from jobs.admin.attempts import spoken
-from jobs.admin.nodes import health_badge
+from jobs.admin.node_panels import health_badge
 from jobs.states import JobStatus
 from payments import reports as money_reports
 

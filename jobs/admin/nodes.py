@@ -1,170 +1,37 @@
-"""The fleet of ComfyUI nodes in the admin.
-
-A node's address may hold a user and a password. They are written here and never shown again.
-"""
+"""The fleet of ComfyUI nodes in the admin."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import ValidationError
+from django.contrib.admin.actions import delete_selected
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import ProtectedError, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from jobs import breaker, node_events, nodes
-from jobs.comfy.address import Address
-from jobs.models import Node, NodeEvent, NodeQuerySet
-from qwenedit.admin import (
-    ModelAdmin,
-    PasswordInput,
-    TextInput,
-    Tone,
-    action,
-    ago,
-    badge,
-    clipped,
-    display,
-    exactly,
-    unbroken,
+from jobs import node_events, nodes
+from jobs.admin import node_chart, node_panels
+from jobs.admin.node_form import ADDRESS, NodeForm
+from jobs.admin.node_panels import health_badge, pause_in_words
+from jobs.capacity import wanted_threads
+from jobs.models import Node, NodeQuerySet
+from qwenedit.admin import ModelAdmin, Tone, action, ago, badge, clipped, display, unbroken
+
+FEW_THREADS = _(
+    "The enabled nodes may hold more attempts than one worker with WORKER_THREADS=%(threads)d follows: "
+    "set it to %(needed)d or more, or start more workers."
 )
-
-LONGEST_URL = 500
-ADDRESS = ["address", "user", "password"]
-EVENTS_SHOWN = 50
-
-
-def health_badge(node: Node) -> SafeString:
-    """Return what the node last said of itself, as a badge."""
-    if not node.is_enabled:
-        return badge(_("disabled"))
-    if node.is_healthy is None:
-        return badge(_("not asked yet"), Tone.WARNING)
-    if node.is_healthy and node.tripped_until is not None:
-        paused = breaker.is_paused(node, timezone.now())
-        return badge(_("paused") if paused else _("on trial"), Tone.WARNING)
-    if node.is_healthy:
-        return badge(_("answers"), Tone.GOOD)
-    return badge(_("executes nothing") if node.stalled_since else _("silent"), Tone.BAD)
-
-
-def pause_in_words(node: Node) -> str:
-    """Return what the circuit breaker does with the node; empty where it does nothing."""
-    if node.tripped_until is None:
-        return ""
-    facts = {"until": f"{node.tripped_until:%H:%M:%S} UTC", "failures": node.failures_in_row}
-    if breaker.is_paused(node, timezone.now()):
-        return _("paused until %(until)s after %(failures)d failures") % facts
-    return _("one edit at a time as a trial, after %(failures)d failures") % facts
-
-
-class NodeForm(forms.ModelForm):
-    """A node, its address taken apart so that the password goes one way only."""
-
-    address = forms.CharField(
-        label=_("Address"), max_length=300, widget=TextInput, help_text=_("For instance http://gpu-1:8188")
-    )
-    user = forms.CharField(
-        label=_("User"),
-        max_length=60,
-        required=False,
-        widget=TextInput(attrs={"autocomplete": "off"}),
-        help_text=_("Where the node asks for one (HTTP basic authentication)."),
-    )
-    password = forms.CharField(
-        label=_("Password"),
-        max_length=100,
-        required=False,
-        strip=False,
-        widget=PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
-
-    class Meta:
-        model = Node
-        fields = ["name", "is_enabled", "is_draining"]
-
-    def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_credentials_apart(data), *args, **kwargs)
-        stored = urlsplit(self.instance.url)
-        self.stored_password = unquote(stored.password or "")
-        if self.instance.pk is not None:
-            self.fields["address"].initial = self.instance.shown_url
-            self.fields["user"].initial = unquote(stored.username or "")
-            if self.stored_password:
-                self.fields["password"].widget.attrs["placeholder"] = "•••"
-                self.fields["password"].help_text = _("Leave empty to keep the one that is stored.")
-
-    def clean_address(self) -> str:
-        """Refuse what is no address of a server."""
-        try:
-            return Address.parse(self.cleaned_data["address"]).url
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-    def clean(self) -> dict[str, Any]:
-        """Put the address together again, keeping a stored password where it belongs."""
-        cleaned: dict[str, Any] = super().clean() or {}
-        if "address" not in cleaned:
-            return cleaned
-        address, user, password = cleaned["address"], cleaned.get("user", ""), cleaned.get("password", "")
-        if password and not user:
-            self.add_error("user", _("A password needs a user."))
-            return cleaned
-        if user and not password and self.stored_password:
-            # Sent to another address, a stored password would be told to whoever listens there.
-            if address.lower() != self.instance.shown_url.rstrip("/").lower():
-                self.add_error("password", _("The address is new: enter the password again."))
-                return cleaned
-            password = self.stored_password
-        credentials = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-        parts = urlsplit(address)
-        url = parts._replace(netloc=f"{credentials}@{parts.netloc}" if user else parts.netloc).geturl()
-        if len(url) > LONGEST_URL:
-            self.add_error("address", _("The address is too long."))
-        elif Node.objects.filter(url=url).exclude(pk=self.instance.pk).exists():
-            self.add_error("address", _("There is a node with this address."))
-        elif url != self.instance.url:
-            self.instance.url = url
-            self.instance.is_healthy = self.instance.stalled_since = None
-            self.instance.problem = ""
-            self.instance.failures_in_row = 0
-            self.instance.tripped_at = self.instance.tripped_until = None
-        return cleaned
-
-
-def _credentials_apart(data: Any) -> Any:
-    """Move credentials pasted with the address into their own fields: a page repeats the address."""
-    address = (data or {}).get("address", "")
-    if "@" not in address:
-        return data
-    data = data.copy()
-    data["address"] = ""
-    with suppress(ValueError):
-        parts = urlsplit(address)
-        pasted, _at, host = parts.netloc.rpartition("@")
-        user, _colon, password = pasted.partition(":")
-        if host and "@" not in parts.path:
-            data["address"] = parts._replace(netloc=host, query="", fragment="").geturl()
-            data["user"], data["password"] = unquote(user), unquote(password)
-    return data
-
-
-def _event_cells(event: NodeEvent) -> tuple[Any, ...]:
-    memory = "" if event.vram_free is None else _("%s VRAM free") % filesizeformat(event.vram_free)
-    queue = "" if event.queue_length is None else _("%s in its queue") % event.queue_length
-    return exactly(event.at), event.get_kind_display(), event.detail, memory, queue
+JUST_USED = _("Nothing was deleted: a node has just been given work. Disable it instead.")
 
 
 @admin.register(Node)
@@ -183,11 +50,12 @@ class NodeAdmin(ModelAdmin):
     list_filter = ["is_enabled", "is_draining", "is_healthy", "from_environment"]
     sortable_by = ["name"]
     search_fields = ["name", "device", "problem"]
-    actions = ["check_now", "enable", "disable", "drain", "end_draining"]
+    actions = ["check_now", "enable", "disable", "drain", "end_draining", "delete_selected"]
     actions_detail = ["check_this"]
     said = ["health", "answered", "checked_at", "problem", "stalled_since", "load", "queue_length"]
     told = ["version", "device", "memory"]
-    readonly_fields = ["shown_url", "origin", "created_at", "history", *said, *told]
+    became = ["last_hour", "load_over_time"]
+    readonly_fields = ["shown_url", "origin", "created_at", "history", *said, *told, *became]
 
     def get_queryset(self, request: HttpRequest) -> NodeQuerySet:
         """Count what is on each node now."""
@@ -202,6 +70,7 @@ class NodeAdmin(ModelAdmin):
             (None, {"fields": ["name", *address, "is_enabled", "is_draining"]}),
             (_("Health"), {"fields": self.said}),
             (_("Server"), {"fields": [*self.told, "origin", "created_at"]}),
+            (_("Work"), {"fields": self.became}),
             (_("History"), {"fields": ["history"]}),
         ]
 
@@ -220,12 +89,46 @@ class NodeAdmin(ModelAdmin):
         if change:
             switched = {"is_enabled", "is_draining"} & {*form.changed_data}
             node_events.record_settings(obj, **{name: getattr(obj, name) for name in switched})
+        if obj.is_enabled:
+            self._warn_of_threads(request)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Refuse nodes that attempts refer to, and those that COMFYUI_URL would bring back."""
-        if isinstance(obj, Node) and (obj.from_environment or obj.attempts.exists()):
-            return False
-        return super().has_delete_permission(request, obj)
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Refuse to delete what is still needed, and say what to do instead; list no samples or attempts.
+
+        Django's own way reads every attempt of a node in order to name it.
+        """
+        rows = list(objs)
+        kept = [reason for node in rows if (reason := node_panels.why_kept(node))]
+        lacking = set() if self.has_delete_permission(request) else {self.opts.verbose_name}
+        return [str(node) for node in rows], {self.opts.verbose_name_plural: len(rows)}, lacking, kept
+
+    def delete_model(self, request: HttpRequest, obj: Node) -> None:
+        """Let no claim give the node work meanwhile."""
+        nodes.lock_all()
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
+        """Let no claim give the nodes work meanwhile."""
+        nodes.lock_all()
+        super().delete_queryset(request, queryset)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Delete a node, unless it was given work between the question and the answer."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except ProtectedError:
+            self.tell(request, JUST_USED, ok=False)
+            return HttpResponseRedirect(reverse("admin:jobs_node_change", args=[object_id]))
+
+    @action(description=_("Delete"), permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Node]) -> HttpResponse | None:
+        """Delete nodes, unless one was given work between the question and the answer."""
+        try:
+            with transaction.atomic():
+                return delete_selected(self, request, queryset)
+        except ProtectedError:
+            self.tell(request, JUST_USED, ok=False)
+            return None
 
     @display(description=_("address"))
     def shown_url(self, node: Node) -> SafeString:
@@ -242,9 +145,17 @@ class NodeAdmin(ModelAdmin):
     @display(description=_("last changes"))
     def history(self, node: Node) -> SafeString | None:
         """What became of the node, the newest first."""
-        rows = [_event_cells(event) for event in node.events.all()[:EVENTS_SHOWN]]
-        cells = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
-        return format_html("<table>{}</table>", format_html_join("", cells, rows)) if rows else None
+        return node_panels.history(node)
+
+    @display(description=_("attempts of the last hour"))
+    def last_hour(self, node: Node) -> str:
+        """How many ended well, how many did not, and how long they took."""
+        return node_panels.last_hour(node)
+
+    @display(description=_("load"))
+    def load_over_time(self, node: Node) -> SafeString | None:
+        """Memory and queue of the last hours."""
+        return node_chart.load_over_time(node, now=timezone.now())
 
     @display(description=_("in flight"))
     def load(self, node: Node) -> str:
@@ -306,6 +217,7 @@ class NodeAdmin(ModelAdmin):
     def enable(self, request: HttpRequest, queryset: NodeQuerySet) -> None:
         """Give work to nodes again."""
         self._set(request, queryset, "Enabled", is_enabled=True)
+        self._warn_of_threads(request)
 
     @action(description=_("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, queryset: NodeQuerySet) -> None:
@@ -321,6 +233,12 @@ class NodeAdmin(ModelAdmin):
     def end_draining(self, request: HttpRequest, queryset: NodeQuerySet) -> None:
         """Give work to drained nodes again."""
         self._set(request, queryset, "Draining ended", is_draining=False)
+
+    def _warn_of_threads(self, request: HttpRequest) -> None:
+        needed = wanted_threads()
+        if needed is not None:
+            facts = {"threads": settings.WORKER_THREADS, "needed": needed}
+            self.tell(request, FEW_THREADS % facts, ok=False)
 
     def _set(self, request: HttpRequest, queryset: QuerySet[Node], note: str, **fields: bool) -> None:
         rows = list(queryset)

@@ -20,6 +20,8 @@ from jobs.comfy.errors import ComfyError, ComfyUnreachable, UnexpectedAnswer
 CHUNK_BYTES = 64 * 1024
 JSON_LIMIT_BYTES = 32 * 1024 * 1024
 POOL_SIZE = 32
+# Seconds between two bytes of an answer: waiting longer keeps the work of a frozen node from others.
+LONGEST_SILENCE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Transport:
         # urllib3 applies the connect timeout to the sending of a whole body as well, and two
         # seconds for ten megabytes are too short.
         connect = self._read_timeout if is_upload else self._connect_timeout
-        return Timeout(connect=connect, read=self._read_timeout)
+        return Timeout(connect=connect, read=min(self._read_timeout, LONGEST_SILENCE))
 
 
 def _read(

@@ -19,7 +19,7 @@ def change(node: Node) -> str:
     return reverse("admin:jobs_node_change", args=[node.pk])
 
 
-def save(client: Client, node: Node, **fields: Any) -> Any:
+def save(client: Client, node: Node, *, follow: bool = False, **fields: Any) -> Any:
     """Save the form of the guarded node, with changes."""
     data = {
         "name": node.name,
@@ -28,7 +28,7 @@ def save(client: Client, node: Node, **fields: Any) -> Any:
         "password": "",
         "is_enabled": "on",
     }
-    return client.post(change(node), data | fields)
+    return client.post(change(node), data | fields, follow=follow)
 
 
 def run(client: Client, action: str, *nodes: Node) -> Any:
@@ -231,14 +231,18 @@ def test_the_address_of_a_node_of_the_environment_is_the_environments(boss: Clie
     assert "http://gpu.example:8188" in text
 
 
-def test_only_a_node_that_nothing_refers_to_is_deleted(boss: Client, guarded: Node) -> None:
-    used = AttemptFactory.create().node
-    of_environment = NodeFactory.create(from_environment=True)
+def test_staff_hear_of_it_where_a_worker_has_too_few_threads_for_the_nodes(
+    boss: Client, guarded: Node, settings: Any
+) -> None:
+    settings.WORKER_THREADS = 2 + 2 * settings.COMFYUI_NODE_DEPTH
+    warning = "WORKER_THREADS"
+    other = NodeFactory.create(is_enabled=False)
+    data = {"name": "third", "address": "http://third.example", "user": "", "password": ""}
 
-    answers = {
-        node: boss.post(reverse("admin:jobs_node_delete", args=[node.pk]), {"post": "yes"}).status_code
-        for node in (used, of_environment, guarded)
-    }
-
-    assert answers == {used: 403, of_environment: 403, guarded: 302}
-    assert set(Node.objects.all()) == {used, of_environment}
+    assert warning not in save(boss, guarded, follow=True).text
+    assert warning not in run(boss, "enable", other).text
+    added = boss.post(reverse("admin:jobs_node_add"), data | {"is_enabled": "on"}, follow=True)
+    assert warning in added.text
+    assert f"set it to {2 + 3 * settings.COMFYUI_NODE_DEPTH} or more" in added.text
+    assert warning in run(boss, "enable", other).text
+    assert warning not in run(boss, "disable", other).text

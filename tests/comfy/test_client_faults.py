@@ -4,13 +4,14 @@ import base64
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from jobs.comfy import transport
 from jobs.comfy.answers import OutputImage, PromptState, QueueState
 from jobs.comfy.client import ComfyClient
 from jobs.comfy.errors import (
@@ -177,6 +178,28 @@ def test_a_silent_node_is_given_up_within_the_time_allowed() -> None:
         ):
             client.system_stats(timeout=0.3)
     assert 0.2 < time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    "transfer",
+    [
+        lambda client: client.upload_image(b"small", "a.png"),
+        lambda client: client.view(IMAGE, max_bytes=100),
+    ],
+    ids=["upload", "view"],
+)
+def test_a_node_that_freezes_in_a_transfer_is_given_up_long_before_the_transfers_time_is_over(
+    transfer: Callable[[ComfyClient], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LONGEST_SILENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:  # takes connections, as a stopped process does
+        began = time.monotonic()
+        with (
+            client_of(f"http://127.0.0.1:{frozen.getsockname()[1]}") as client,
+            pytest.raises(ComfyUnreachable),
+        ):
+            transfer(client)
+    assert 0.2 < time.monotonic() - began < 10
 
 
 def test_an_answer_that_trickles_is_given_up_within_the_time_allowed(scripted: ScriptedServer) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs import breaker, node_events, nodes, recovery, runner, scheduler
 from jobs.comfy import follower
-from jobs.comfy.errors import ComfyError, Interrupted, OutOfMemory
+from jobs.comfy.errors import ComfyError, ComfyUnreachable, Interrupted, OutOfMemory
 from jobs.models import Attempt, Node, NodeEvent
 from jobs.scheduler import Claim, Idle
 from jobs.states import AttemptStatus, JobStatus
@@ -159,12 +159,26 @@ def test_a_node_that_comes_back_from_silence_gets_its_trial_at_once(
     submit: Submit, node: Node, sandbox: SandboxServer
 ) -> None:
     fail(node, times=3)
-    Node.objects.update(is_healthy=False, tripped_until=timezone.now() + timedelta(minutes=2))
+    now = timezone.now()
+    Node.objects.update(is_healthy=False, checked_at=now, tripped_until=now + timedelta(minutes=2))
     submit()
 
     recovery.probe_nodes()
 
     assert isinstance(scheduler.claim_next(), Claim)
+
+
+def test_a_node_that_answers_but_fails_its_attempts_stays_paused(node: Node) -> None:
+    nodes.probe(node)
+    for _ in range(3):  # as an attempt does: a proxy that lets no picture through
+        nodes.distrust(node, "POST /upload/image: reset")
+        fail(node, error=ComfyUnreachable("reset"))
+
+    recovery.probe_nodes()
+
+    node.refresh_from_db()
+    assert node.is_healthy
+    assert breaker.is_paused(node, timezone.now())
 
 
 def test_history_has_a_row_only_where_the_state_changed(node: Node, sandbox: SandboxServer) -> None:

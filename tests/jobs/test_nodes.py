@@ -41,7 +41,42 @@ def test_the_gate_remembers_an_answer_but_not_for_long(node: Node, sandbox: Sand
 
     assert nodes.is_healthy(node), "the answer of a moment ago still counts"
     assert 0 < cache.ttl(f"node:{node.pk}:healthy") <= 5 if hasattr(cache, "ttl") else True
-    nodes.distrust(node)
+    nodes.distrust(node, "reset")
+    assert not nodes.is_healthy(node)
+
+
+def test_a_node_that_went_silent_under_an_attempt_gets_no_work_before_it_has_answered(node: Node) -> None:
+    assert nodes.is_healthy(node)
+
+    nodes.distrust(node, "GET /view: reset")
+
+    node.refresh_from_db()
+    assert (node.is_healthy, node.problem) == (False, "GET /view: reset")
+    assert not nodes.is_healthy(node)
+    assert nodes.probe(node), "one good answer is enough"
+    assert nodes.is_healthy(node)
+
+
+def test_what_a_process_remembers_does_not_count_once_another_has_found_the_node_silent(
+    node: Node, sandbox: SandboxServer
+) -> None:
+    assert nodes.is_healthy(node)
+    sandbox.kill()
+    Node.objects.update(is_healthy=False)
+    cache.delete(f"node:{node.pk}:healthy")
+
+    node.refresh_from_db()
+
+    assert not nodes.is_healthy(node)
+
+
+def test_what_a_probe_finds_replaces_what_all_processes_remember(node: Node, sandbox: SandboxServer) -> None:
+    assert nodes.is_healthy(node)
+    sandbox.kill()
+
+    assert not nodes.probe(node, look_at_queue=True)
+
+    nodes.forget_all()  # as in another process, with a row that it has read before
     assert not nodes.is_healthy(node)
 
 

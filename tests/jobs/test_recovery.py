@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,10 +12,11 @@ import redis
 from django.conf import settings as django_settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import OperationalError
 from django.utils import timezone
 
-from jobs import pictures, recovery, scheduler
-from jobs.models import Attempt, Job, JobImage
+from jobs import nodes, pictures, recovery, scheduler
+from jobs.models import Attempt, Job, JobImage, Node
 from jobs.services import cancel_job
 from jobs.states import AttemptStatus, JobStatus
 from jobs.wakeups import wake_queue
@@ -77,6 +79,43 @@ def test_a_node_that_comes_back_wakes_the_queue(sandbox: object, valkey: redis.R
     recovery.probe_nodes()
 
     assert wake_ups(valkey) == 1
+
+
+def test_nodes_are_probed_side_by_side(each_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        NodeFactory.create()
+    all_asked = threading.Barrier(3)
+    record = nodes.probe
+
+    def probe(node: Node, *, look_at_queue: bool) -> bool:
+        all_asked.wait(30)  # one after another, the first would wait here in vain
+        return record(node, look_at_queue=look_at_queue)
+
+    monkeypatch.setattr(nodes, "probe", probe)
+
+    recovery.probe_nodes()
+
+    assert [node.is_healthy for node in Node.objects.all()] == [False] * 3
+
+
+def test_a_probe_that_breaks_is_heard_of_once_all_nodes_were_asked(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, *_others = [NodeFactory.create() for _ in range(recovery.PROBED_AT_ONCE + 2)]
+    asked = []
+
+    def probe(node: Node, *, look_at_queue: bool) -> bool:
+        asked.append(node.pk)
+        if node == broken:
+            raise OperationalError("the database is gone")
+        return True
+
+    monkeypatch.setattr(nodes, "probe", probe)
+
+    with pytest.raises(OperationalError):
+        recovery.probe_nodes()
+
+    assert sorted(asked) == sorted(Node.objects.values_list("pk", flat=True))
 
 
 @pytest.mark.parametrize(("answer", "patience"), [("refuses", 1), ("is silent", 5)])

@@ -14,9 +14,10 @@ from django.db import connections
 from django.utils import timezone
 from PIL import Image
 
-from jobs import attempts, runner, scheduler
+from jobs import attempts, nodes, runner, scheduler
 from jobs.attempts import AttemptRun
 from jobs.comfy import follower
+from jobs.comfy.client import ComfyClient
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, Job, JobImage, Node, StaleState
 from jobs.scheduler import Claim, Idle
@@ -446,6 +447,26 @@ def test_a_node_that_dies_costs_nobody_a_try(submit: Submit, run: Run, sandbox: 
     assert {second.pk, third.pk} == set(
         Job.objects.filter(status=JobStatus.QUEUED).values_list("pk", flat=True)
     )
+
+
+def test_a_silent_node_is_not_asked_to_cancel_for_it_would_keep_the_job_from_the_others(
+    submit: Submit, run: Run, node: Node, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(ComfyClient, "cancel", lambda _client, prompt_id: asked.append(prompt_id))
+    assert nodes.is_healthy(node)
+    sandbox.kill()
+    lost = submit()
+    run()
+    cancelled = submit(user=UserFactory.create())
+    attempt = Attempt.objects.create(job=cancelled, node=node, number=1)
+    cancel_job(job=cancelled)
+
+    runner.leave(attempt)
+
+    assert asked == []
+    assert lost.attempts.get().error_code == "comfy_unreachable"
+    assert cancelled.attempts.get().status == AttemptStatus.CANCELLED
 
 
 def test_a_result_that_is_no_picture_is_not_delivered(
