@@ -56,6 +56,9 @@ class Console:
             sys.stdout.buffer.flush()
         except OSError:
             self.closed.set()
+            # What could not be written stays in the buffer: Python would try again at its end, and exit 120.
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
     def notice_hangup(self) -> None:
         """Set `closed` if the terminal or the pipe is gone: a session's end is not signalled to all in it."""
