@@ -46,7 +46,8 @@ def history(node: Node) -> SafeString | None:
     """Return the last changes of the node's state, the newest first."""
     rows = [_event_cells(event) for event in node.events.all()[:EVENTS_SHOWN]]
     cells = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
-    return format_html("<table>{}</table>", format_html_join("", cells, rows)) if rows else None
+    lines = format_html_join("", cells, rows)
+    return format_html('<table class="qe-table">{}</table>', lines) if rows else None
 
 
 def last_hour(node: Node) -> str:
