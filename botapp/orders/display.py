@@ -76,10 +76,13 @@ def remember(
     order.message_id = message_id or order.message_id
     order.shown, order.shown_at = content.digest, timezone.now()
     fields = {"message_id": order.message_id, "shown": order.shown, "shown_at": order.shown_at} | more
+    row = Order.objects.filter(pk=order.pk)
     if is_last:
-        order.held_as = None
-        fields |= {"lease_token": None, "lease_until": None}
-    Order.objects.filter(pk=order.pk).update(**fields)
+        mine = row.filter(lease_token=order.held_as)
+        if mine.update(**fields, lease_token=None, lease_until=None):
+            order.held_as = None
+            return
+    row.update(**fields)
 
 
 def remove(order: Order) -> None:

@@ -67,16 +67,17 @@ def submit_due() -> int:
     tried = 0
     while _due() and _threads.acquire(blocking=False):
         try:
-            while due := _due():
-                if time.monotonic() >= ends_at:
-                    wake_orders()
-                    return tried
+            while time.monotonic() < ends_at and (due := _due()):
                 if len(due) > 1 and not tried:
                     wake_orders()  # another thread may help
                 tried += submit(due[0])
         finally:
             _threads.release()
         # What came while this thread was leaving found no thread free.
+        if time.monotonic() >= ends_at:
+            if _due():
+                wake_orders()
+            break
     return tried
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from botapp.handlers import orders
 from botapp.models import Chat, IncomingUpdate, Order, OrderStatus
-from botapp.orders import leases, placing, submitting
+from botapp.orders import display, leases, placing, submitting
 from jobs.models import Job, JobImage
 from jobs.states import JobStatus
 from payments.models import LedgerEntry
@@ -339,6 +339,20 @@ class TestCrashes:
         assert submitting.submit_due() == 0
         [message] = valkey.lrange("qwenedit:interactive", 0, -1)
         assert json.loads(message)["headers"]["task"] == "botapp.tasks.submit_orders"
+
+    def test_a_maker_whose_lease_ran_out_does_not_take_it_from_the_next_holder(
+        self, talk: Talk, photo: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = leases.fresh()
+        original = display.send
+
+        def slow(*arguments: Any) -> Any:
+            Order.objects.update(**other)
+            return original(*arguments)
+
+        monkeypatch.setattr(display, "send", slow)
+        made = order(talk, photo)
+        assert (made.lease_token, made.message_id is not None) == (other["lease_token"], True)
 
     def test_two_workers_at_one_order_make_one_job(self, talk: Talk, photo: str) -> None:
         made = order(talk, photo)
