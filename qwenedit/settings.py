@@ -178,7 +178,11 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "qwenedit",
-        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+        "OPTIONS": {
+            "pool_class": "qwenedit.lib.cache_pool.SharedPool",
+            "socket_timeout": 2,
+            "socket_connect_timeout": 2,
+        },
     }
 }
 
@@ -402,6 +406,7 @@ LOG_LEVEL = env.choice(
 )
 LOGGING = _logs.configuration(LOG_FORMAT, LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # `request_ids` logs it: this one would believe any header
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = bool(TRUSTED_PROXY_COUNT)
 SENTRY_DSN = env.secret("SENTRY_DSN", "Report unexpected errors to this Sentry")
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]  # Django's own RedisCache counts atomically

@@ -9,10 +9,13 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from qwenedit.lib.compiled import Compiled
 from qwenedit.users.models import ApiKey, User, key_digest
 
 CHALLENGE = 'Bearer realm="QwenEdit"'
 REFUSAL = "The key is unknown, revoked, or its account is blocked."
+
+_usable = Compiled(lambda digest: ApiKey.objects.usable().select_related("user").filter(digest=digest))
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -26,9 +29,10 @@ class ApiKeyAuthentication(BaseAuthentication):
         if len(words) != 2:
             raise AuthenticationFailed("Send `Authorization: Bearer <key>`.")
         digest = key_digest(words[1].decode("utf-8", "replace"))
-        key = ApiKey.objects.usable().select_related("user").filter(digest=digest).first()
-        if key is None:
+        found = _usable(digest)
+        if not found:
             raise AuthenticationFailed(REFUSAL)
+        [key] = found
         key.touch(timezone.now())
         structlog.contextvars.bind_contextvars(user_id=key.user_id)
         return key.user, key

@@ -15,8 +15,8 @@ from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from qwenedit import rate_limits
+from qwenedit.addresses import request_address
 from qwenedit.api.base import ApiView
-from qwenedit.lib.http import client_address
 from qwenedit.logs import report
 from qwenedit.rate_limits import RateLimit
 from qwenedit.users.models import User
@@ -47,21 +47,13 @@ class RateLimitedView(ApiView):
 
 def check_rate(request: Request, limit: RateLimit, *, user_id: int | None) -> None:
     """Count one request. Raises Throttled with the seconds to wait, or LimitsUnavailable."""
-    address = _address(request)
+    address = request_address(request._request)
     who = f"user:{user_id}" if user_id else f"address:{_subscriber(address)}"
     wait = rate_limits.count(limit, who).wait
     if wait:
         fields = {"user_id": user_id, "ip": address, "retry_after": wait}
         report(logger, limit.sentence, fields, level="warning")
         raise Throttled(wait=wait)
-
-
-def _address(request: Request) -> str | None:
-    return client_address(
-        request.META.get("REMOTE_ADDR", ""),
-        request.headers.get("X-Forwarded-For", ""),
-        settings.TRUSTED_PROXY_COUNT,
-    )
 
 
 def _subscriber(address: str | None) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from django.core.validators import URLValidator
 from django.urls import reverse
 from django.utils.functional import cached_property
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from jobs.estimates import Estimate, estimates
@@ -153,16 +152,20 @@ class ResultSerializer(serializers.Serializer[JobImage]):
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
-    """An edit, as its owner sees it."""
+    """An edit, as its owner sees it. Needs `context["request"]`.
 
-    preset: serializers.SlugRelatedField[Preset] = serializers.SlugRelatedField(
-        slug_field="slug", read_only=True, allow_null=True
+    The fields say what is shown; `to_representation` shows it, as making DRF's fields for every answer costs
+    more than reading the edit.
+    """
+
+    preset = serializers.CharField(allow_null=True, help_text="A preset's slug.")
+    prompt = serializers.CharField(allow_null=True, help_text="The user's own words; null for a preset.")
+    position = serializers.IntegerField(
+        allow_null=True, help_text="Place in the queue, from 1, while queued."
     )
-    prompt = serializers.SerializerMethodField(help_text="The user's own words; null for a preset.")
-    position = serializers.SerializerMethodField(help_text="Place in the queue, from 1, while queued.")
-    eta_seconds = serializers.SerializerMethodField(help_text="Time until the result, while queued.")
-    error = serializers.SerializerMethodField()
-    results = serializers.SerializerMethodField()
+    eta_seconds = serializers.IntegerField(allow_null=True, help_text="Time until the result, while queued.")
+    error = ErrorSerializer(allow_null=True)
+    results = ResultSerializer(many=True)
 
     class Meta:
         model = Job
@@ -172,30 +175,31 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         ]  # fmt: skip
         read_only_fields = fields
 
-    def get_prompt(self, job: Job) -> str | None:
-        """Return the user's own words; a preset's prompt stays with the house."""
-        return None if job.preset_id else job.prompt
-
-    def get_position(self, job: Job) -> int | None:
-        """Return the place in the queue."""
+    def to_representation(self, instance: Job) -> dict[str, Any]:
+        """Return how the job looks."""
+        job = instance
         place = self._estimates.get(job.pk)
-        return place.position if place else None
+        return {
+            "id": job.pk,
+            "status": job.status,
+            "progress": job.progress,
+            "waiting_for_gpu": job.waiting_for_gpu,
+            "position": place.position if place else None,
+            "eta_seconds": place.eta_seconds if place else None,
+            "price": job.price,
+            "preset": job.preset.slug if job.preset else None,
+            # A preset's prompt stays with the house.
+            "prompt": None if job.preset else job.prompt,
+            "seed": job.seed,
+            "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
+            "results": self._results(job),
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "finished_at": job.finished_at,
+        }
 
-    def get_eta_seconds(self, job: Job) -> int | None:
-        """Return the seconds until the result."""
-        place = self._estimates.get(job.pk)
-        return place.eta_seconds if place else None
-
-    @extend_schema_field(ErrorSerializer(allow_null=True))
-    def get_error(self, job: Job) -> dict[str, str] | None:
-        """Return why the job failed."""
-        if not job.error_code:
-            return None
-        return {"code": job.error_code, "message": job.error_message}
-
-    @extend_schema_field(ResultSerializer(many=True))
-    def get_results(self, job: Job) -> list[dict[str, Any]]:
-        """Return the results; none is left after the retention time. Needs `context["request"]`."""
+    def _results(self, job: Job) -> list[dict[str, Any]]:
+        """Return the results; none is left after the retention time."""
         if job.status != JobStatus.SUCCEEDED:
             return []
         url = self.context["request"].build_absolute_uri(reverse("api:job-result", args=[job.pk]))
@@ -218,21 +222,11 @@ class SubmittedJobSerializer(JobSerializer):
     A replay is given the first answer, however the job has fared since.
     """
 
-    balance = serializers.IntegerField(source="receipt.balance", read_only=True, help_text="Points left.")
+    balance = serializers.IntegerField(help_text="Points left.")
 
     class Meta(JobSerializer.Meta):
         fields = [*JobSerializer.Meta.fields, "balance"]
         read_only_fields = fields
-
-    def get_position(self, job: Job) -> int | None:
-        """Return the place that the job was given."""
-        position: int | None = job.receipt["position"]
-        return position
-
-    def get_eta_seconds(self, job: Job) -> int | None:
-        """Return the seconds that were expected."""
-        seconds: int | None = job.receipt["eta_seconds"]
-        return seconds
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
         """Return the first answer."""
@@ -240,8 +234,14 @@ class SubmittedJobSerializer(JobSerializer):
             "status": JobStatus.QUEUED,
             "progress": 0,
             "waiting_for_gpu": False,
+            **instance.receipt,  # position, eta_seconds and balance
             "error": None,
             "results": [],
             "started_at": None,
             "finished_at": None,
         }
+
+    @cached_property
+    def _estimates(self) -> dict[int, Estimate]:
+        """No estimates: the receipt has the first one."""
+        return {}

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import structlog
-from django.db.models import Prefetch, QuerySet
-from django.http import HttpResponse
+from django.db.models import BigIntegerField, Prefetch, QuerySet
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
@@ -35,6 +35,7 @@ from qwenedit.api.serializers import (
     SubmissionSerializer,
     SubmittedJobSerializer,
 )
+from qwenedit.lib.compiled import Compiled
 from qwenedit.users.models import Scope, User
 from webhooks.services import check_url
 
@@ -112,6 +113,10 @@ def _depth_first(categories: Iterable[Category]) -> list[Category]:
     return list(walk(None))
 
 
+# Programs ask for a job every second until it is done.
+_own_job = Compiled(lambda user, pk: Job.objects.filter(user=user, pk=pk).select_related("preset"))
+
+
 @extend_schema_view(
     list=extend_schema(summary="Your edits", description="Newest first, whatever their status."),
     retrieve=extend_schema(summary="One edit", description="Ask every second or two, or follow its events."),
@@ -135,6 +140,14 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
         """Return the user's own jobs."""
         jobs = Job.objects.filter(user=owner(self.request))
         return jobs.select_related("preset").prefetch_related("images")
+
+    def get_object(self) -> Job:
+        """Return the one that the address names. Raises Http404 where it is not the user's."""
+        pk = self.kwargs["pk"]
+        found = _own_job(owner(self.request).pk, pk) if pk <= BigIntegerField.MAX_BIGINT else []
+        if not found:
+            raise Http404
+        return found[0]
 
     @extend_schema(
         summary="Submit an edit",
