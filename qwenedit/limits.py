@@ -6,12 +6,13 @@ Knows HTTP, and nothing of what is asked for.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from io import SEEK_END
 from typing import IO, Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -28,6 +29,8 @@ Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 DRAINED_LIMITS = 2
 DRAIN_SECONDS = 15.0
 
+MOST_IDLE_THREADS = 8
+
 LONGEST_SEND = 60.0  # seconds that a client may leave a piece of a stream untaken
 
 
@@ -36,13 +39,19 @@ class Handler(ASGIHandler):
 
     Alone it takes no Content-Length to mean an empty body, and sends a request to a thread and back for each
     middleware that does something of its own: more work than all the rest. It keeps that thread, with its
-    database connection, until the answer is sent: here a stream, read on the loop, holds neither.
+    database connection, until the answer is sent: here a stream, read on the loop, holds neither. And it
+    makes the thread anew for each request, where here the next one has it.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._idle: list[ThreadPoolExecutor] = []  # each has one thread
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request; a stream is sent once all else about the request is over."""
         outlet = _Outlet(send)
-        await super().__call__(scope, receive, outlet)
+        async with self._thread():
+            await super().__call__(scope, receive, outlet)
         if outlet.stream is not None:
             await self._send_stream(outlet.stream, receive, send)
 
@@ -66,6 +75,19 @@ class Handler(ASGIHandler):
             pass
         finally:
             leaving.cancel()
+
+    @asynccontextmanager
+    async def _thread(self) -> AsyncIterator[None]:
+        """Keep a thread for the length of a block; it has done all that it was given when the block ends."""
+        executor = self._idle.pop() if self._idle else ThreadPoolExecutor(1, "request")
+        try:
+            async with ThreadSensitiveContext(executor=executor):
+                yield
+        finally:
+            if len(self._idle) < MOST_IDLE_THREADS:
+                self._idle.append(executor)
+            else:
+                executor.shutdown(wait=False)
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002
         """Load the middleware for the thread, whatever Django wants."""

@@ -26,7 +26,7 @@ JOBS_FOLLOWED = 10
 AT_THE_DOOR = 20  # who come at the same moment
 POOL = 4
 SPARE_FILES = 200  # of this process, for all that is no stream
-FEW_THREADS = 10  # the hub's one, the five of the pool of connections, and some to spare
+FEW_THREADS = 20  # the hub's one, five of the pool of connections, eight kept for the next requests, and some
 
 
 @pytest.fixture
