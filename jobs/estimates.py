@@ -15,7 +15,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet
+from django.db.models import BigIntegerField, Count, Q, QuerySet
 from django.utils import timezone
 
 from jobs.models import Attempt, Job, Node
@@ -35,7 +35,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(job: Job) -> Estimate | None:
-    """Return where a queued job stands, or None once it is no longer queued."""
+    """Return where a queued job stands, or will stand once it is saved; None once it is no longer queued."""
     return estimates([job]).get(job.pk)
 
 
@@ -54,7 +54,7 @@ def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
 
 def _counted(job: Job) -> dict[int, tuple[int, int]]:
     """Return how many jobs come before this one, and how many of them are the same user's."""
-    rows = _ahead(job.priority, job.turn, job.pk, job.user_id)
+    rows = _ahead(job.priority, job.turn, job.pk or BigIntegerField.MAX_BIGINT, job.user_id)
     return {job.pk: rows[0] if rows else (0, 0)}
 
 

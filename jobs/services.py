@@ -68,7 +68,7 @@ def _build_unfinished(user: int, priority: int) -> QuerySet[Job, Any]:
 
 
 _unfinished = CompiledNumbers(_build_unfinished)
-_lock_user = Compiled(lambda user: User.objects.select_for_update().filter(pk=user).only("pk"))
+_lock_user = Compiled(lambda user: User.objects.select_for_update().filter(pk=user).only("balance"))
 _insert = CompiledInsert(Job)
 
 
@@ -111,7 +111,7 @@ def submit_job(
     now = timezone.now()
     with pictures.stored(JobImage.Role.INPUT, inputs, now=now) as names, transaction.atomic():
         # The user's row is the lock: of two equal requests at once, the second sees the first one's job.
-        _lock_user(user.pk)
+        [locked] = _lock_user(user.pk)
         if idempotency_key is not None:
             earlier = _replayed(user, idempotency_key, fingerprint)
             if earlier is not None:
@@ -136,16 +136,15 @@ def submit_job(
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
         )
-        _insert(job)
-        pictures.rows(job, JobImage.Role.INPUT, inputs, names)
-        charge = ledger.charge_job(user_id=user.pk, job_id=job.pk, points=job.price, description=wish.title)
         place = estimate(job)
         job.receipt = {
-            "balance": charge.balance_after,
+            "balance": locked.balance - job.price,
             "position": place.position if place else None,
             "eta_seconds": place.eta_seconds if place else None,
         }
-        job.save(update_fields=["receipt"])
+        _insert(job)
+        pictures.rows(job, JobImage.Role.INPUT, inputs, names)
+        ledger.charge_job(user_id=user.pk, job_id=job.pk, points=job.price, description=wish.title)
         transaction.on_commit(wake_queue)
     logger.info("Job submitted", job_id=job.pk, user_id=user.pk, price=job.price)
     return Submission(job, created=True)
