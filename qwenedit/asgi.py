@@ -13,6 +13,7 @@ import django
 
 from qwenedit import embedded, settings
 from qwenedit.celery import app as celery_app
+from qwenedit.lib.garbage import pass_over_what_stays
 from qwenedit.limits import BodyLimit, Handler
 
 __all__ = ["application", "celery_app"]
@@ -31,6 +32,7 @@ from qwenedit.api.event_streams import hub  # noqa: E402
 # Else the first requests read them, one in each process, with people waiting.
 get_resolver().url_patterns  # noqa: B018
 policy.rules()
+pass_over_what_stays()
 
 MOST_FILES = 65_536  # each open stream is one
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
-from celery.signals import celeryd_after_setup, worker_init
+from celery.signals import celeryd_after_setup, worker_init, worker_ready
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu.transport.redis import Channel
 
 from qwenedit import queues, settings
+from qwenedit.lib.garbage import pass_over_what_stays
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenedit.settings")
 
@@ -38,3 +39,9 @@ def keep_no_messages(**_: Any) -> None:
 def quiet_connection_loss(**_: Any) -> None:
     """Silence advice to cancel tasks with the broker: an attempt goes on, and its double finds no work."""
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, message=r"\s*In Celery 5\.1")
+
+
+@worker_ready.connect
+def pass_over_modules(**_: Any) -> None:
+    """Spare the garbage collector all that the worker has loaded."""
+    pass_over_what_stays()

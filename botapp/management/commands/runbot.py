@@ -15,6 +15,7 @@ from telegram.error import Forbidden, InvalidToken, TelegramError
 from botapp import polling, registration
 from jobs import policy
 from qwenedit import bot_api
+from qwenedit.lib.garbage import pass_over_what_stays
 
 logger = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         policy.rules()  # else the first wish waits until they are read
+        pass_over_what_stays()
         with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="telegram-update") as answering:
             # A daemon: a request for updates stays open for long, and must not hold the process up.
             receiving = threading.Thread(target=self._receive, args=(stop, answering), daemon=True)
