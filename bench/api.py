@@ -1,5 +1,7 @@
 """Sixteen clients against the web processes, one kind of request after another; `/healthz` is the floor.
 
+Each asks again as soon as it is answered, so that the processors are never idle: a time is then sixteen
+times what one request costs. `polling` is `GET jobs/{id}/` by sixteen clients that ask four times a second.
 No worker runs, so that the edits stay queued: a queued edit costs most to show, as its place is counted.
 Fails where an answer is not what it should be.
 """
@@ -16,6 +18,7 @@ from bench.report import Figures, Goal, percentiles, run
 from bench.system import System, installation, picture
 
 CLIENTS = 16
+POLL_EVERY = 0.25  # seconds
 GOALS = (Goal("get_job_ms_p99", 50),)
 Request = Callable[[aiohttp.ClientSession, int, int], Awaitable[None]]
 
@@ -69,13 +72,20 @@ async def _measure(system: System, keys: list[str], each: int) -> Figures:
         times, seconds = await _storm(system.url, keys, each, request)
         rate = len(times) / seconds
         figures |= {**percentiles(f"{name}_ms", times), f"{name}_per_second": round(rate, 1)}
+    times, _ = await _storm(system.url, keys, max(1, each // 4), get_job, every=POLL_EVERY)
+    figures |= percentiles("polling_ms", times)
     for name in ("post_job", "get_job", "notification"):
         figures[f"{name}_ratio"] = round(figures[f"{name}_ms_p50"] / figures["healthz_ms_p50"], 2)
     return figures
 
 
-async def _storm(url: str, keys: list[str], each: int, request: Request) -> tuple[list[float], float]:
-    """Return the milliseconds of every request, and the seconds of all; every client sends one at a time."""
+async def _storm(
+    url: str, keys: list[str], each: int, request: Request, *, every: float = 0.0
+) -> tuple[list[float], float]:
+    """Return the milliseconds of every request, and the seconds of all.
+
+    Every client sends one at a time, and no more than one in `every` seconds.
+    """
     times: list[float] = []
 
     async def client(number: int) -> None:
@@ -83,10 +93,12 @@ async def _storm(url: str, keys: list[str], each: int, request: Request) -> tupl
         async with aiohttp.ClientSession(url, headers=headers, raise_for_status=True) as session:
             await request(session, number, -1)  # the connections, here and to the database
             await ready.wait()
+            await asyncio.sleep(every * number / len(keys))
             for count in range(each):
                 started = time.perf_counter()
                 await request(session, number, count)
                 times.append(1000 * (time.perf_counter() - started))
+                await asyncio.sleep(max(0.0, started + every - time.perf_counter()))
 
     ready = asyncio.Barrier(len(keys) + 1)
     async with asyncio.TaskGroup() as clients:
