@@ -72,8 +72,8 @@ async def _measure(system: System, keys: list[str], each: int) -> Figures:
         times, seconds = await _storm(system.url, keys, each, request)
         rate = len(times) / seconds
         figures |= {**percentiles(f"{name}_ms", times), f"{name}_per_second": round(rate, 1)}
-    times, _ = await _storm(system.url, keys, max(1, each // 4), get_job, every=POLL_EVERY)
-    figures |= percentiles("polling_ms", times)
+    times, seconds = await _storm(system.url, keys, max(1, each // 4), get_job, every=POLL_EVERY)
+    figures |= {**percentiles("polling_ms", times), "polling_per_second": round(len(times) / seconds, 1)}
     for name in ("post_job", "get_job", "notification"):
         figures[f"{name}_ratio"] = round(figures[f"{name}_ms_p50"] / figures["healthz_ms_p50"], 2)
     return figures
@@ -84,7 +84,8 @@ async def _storm(
 ) -> tuple[list[float], float]:
     """Return the milliseconds of every request, and the seconds of all.
 
-    Every client sends one at a time, and no more than one in `every` seconds.
+    Every client sends one at a time: at once, or at fixed moments, `every` seconds apart, from which the time
+    runs that an answer took.
     """
     times: list[float] = []
 
@@ -93,12 +94,12 @@ async def _storm(
         async with aiohttp.ClientSession(url, headers=headers, raise_for_status=True) as session:
             await request(session, number, -1)  # the connections, here and to the database
             await ready.wait()
-            await asyncio.sleep(every * number / len(keys))
+            begin = time.perf_counter() + every * number / len(keys)
             for count in range(each):
-                started = time.perf_counter()
+                due = begin + count * every if every else time.perf_counter()
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 await request(session, number, count)
-                times.append(1000 * (time.perf_counter() - started))
-                await asyncio.sleep(max(0.0, started + every - time.perf_counter()))
+                times.append(1000 * (time.perf_counter() - due))
 
     ready = asyncio.Barrier(len(keys) + 1)
     async with asyncio.TaskGroup() as clients:

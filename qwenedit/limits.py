@@ -78,16 +78,18 @@ class Handler(ASGIHandler):
 
     @asynccontextmanager
     async def _thread(self) -> AsyncIterator[None]:
-        """Keep a thread for the length of a block; it has done all that it was given when the block ends."""
+        """Keep a thread for the length of a block."""
         executor = self._idle.pop() if self._idle else ThreadPoolExecutor(1, "request")
         try:
             async with ThreadSensitiveContext(executor=executor):
                 yield
-        finally:
-            if len(self._idle) < MOST_IDLE_THREADS:
-                self._idle.append(executor)
-            else:
-                executor.shutdown(wait=False)
+        except BaseException:  # cut off by the server, which ends: the view may still be at work in it
+            executor.shutdown(wait=False)
+            raise
+        if len(self._idle) < MOST_IDLE_THREADS:
+            self._idle.append(executor)
+        else:
+            executor.shutdown(wait=False)
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002
         """Load the middleware for the thread, whatever Django wants."""

@@ -180,6 +180,7 @@ CACHES = {
         "KEY_PREFIX": "qwenedit",
         "OPTIONS": {
             "pool_class": "qwenedit.lib.cache_pool.SharedPool",
+            "max_connections": 1000,  # more than a process has threads: the pool does not wait, it refuses
             "socket_timeout": 2,
             "socket_connect_timeout": 2,
         },

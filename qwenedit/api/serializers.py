@@ -152,20 +152,22 @@ class ResultSerializer(serializers.Serializer[JobImage]):
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
-    """An edit, as its owner sees it. Needs `context["request"]`.
+    """An edit, as its owner sees it."""
 
-    The fields say what is shown; `to_representation` shows it, as making DRF's fields for every answer costs
-    more than reading the edit.
-    """
-
-    preset = serializers.CharField(allow_null=True, help_text="A preset's slug.")
-    prompt = serializers.CharField(allow_null=True, help_text="The user's own words; null for a preset.")
-    position = serializers.IntegerField(
-        allow_null=True, help_text="Place in the queue, from 1, while queued."
+    # The fields say what is shown; `to_representation` shows it, as making DRF's fields for every answer
+    # costs more than reading the edit.
+    preset = serializers.CharField(read_only=True, allow_null=True, help_text="A preset's slug.")
+    prompt = serializers.CharField(
+        read_only=True, allow_null=True, help_text="The user's own words; null for a preset."
     )
-    eta_seconds = serializers.IntegerField(allow_null=True, help_text="Time until the result, while queued.")
-    error = ErrorSerializer(allow_null=True)
-    results = ResultSerializer(many=True)
+    position = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="Place in the queue, from 1, while queued."
+    )
+    eta_seconds = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="Time until the result, while queued."
+    )
+    error = ErrorSerializer(read_only=True, allow_null=True)
+    results = ResultSerializer(read_only=True, many=True)
 
     class Meta:
         model = Job
@@ -176,7 +178,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         read_only_fields = fields
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
-        """Return how the job looks."""
+        """Return how the job looks. Needs `context["request"]`."""
         job = instance
         place = self._estimates.get(job.pk)
         return {
@@ -222,7 +224,7 @@ class SubmittedJobSerializer(JobSerializer):
     A replay is given the first answer, however the job has fared since.
     """
 
-    balance = serializers.IntegerField(help_text="Points left.")
+    balance = serializers.IntegerField(read_only=True, help_text="Points left.")
 
     class Meta(JobSerializer.Meta):
         fields = [*JobSerializer.Meta.fields, "balance"]
