@@ -143,7 +143,7 @@ def receiver(chance: random.Random) -> Iterator[str]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             try:
                 if chance.random() >= NEVER_SENT:
-                    webhooks.receive(body, "127.0.0.1", "")
+                    webhooks.receive(body, "127.0.0.1")
                 self.send_response(200)
             finally:
                 connections.close_all()

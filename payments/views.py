@@ -13,6 +13,7 @@ from payments import webhooks
 from payments.models import Payment, PaymentStatus
 from payments.return_addresses import is_genuine
 from payments.standing import ask_standing
+from qwenedit.addresses import request_address
 from qwenedit.errors import DomainError
 
 REFRESH_SECONDS = 5
@@ -23,11 +24,7 @@ REFRESH_SECONDS = 5
 def yookassa_notification(request: HttpRequest) -> HttpResponse:
     """Take a notification: 200 once it is kept, 403 for other senders, 413 for what is too large."""
     try:
-        webhooks.receive(
-            request.read(webhooks.LARGEST_BODY + 1),
-            request.META.get("REMOTE_ADDR", ""),
-            request.headers.get("X-Forwarded-For", ""),
-        )
+        webhooks.receive(request.read(webhooks.LARGEST_BODY + 1), request_address(request))
     except DomainError as error:
         return HttpResponse(error.message, status=error.status, content_type="text/plain")
     return HttpResponse(status=200)

@@ -31,7 +31,6 @@ from payments.models import Notification, Payment
 from payments.refunds import note_remote_refund
 from payments.wakeups import wake_inbox
 from qwenedit.errors import DomainError
-from qwenedit.lib.http import client_address
 from qwenedit.logs import report
 
 logger = structlog.get_logger(__name__)
@@ -71,14 +70,14 @@ class Hint:
     problem: str = ""
 
 
-def receive(body: bytes, remote_addr: str, forwarded_for: str) -> Notification:
+def receive(body: bytes, address: str | None) -> Notification:
     """Keep a notification and wake a worker once it is committed.
 
-    `remote_addr` and `forwarded_for` are the socket's peer and the X-Forwarded-For header; no more than
-    LARGEST_BODY + 1 bytes of the body need be given. Raises UntrustedSender, which leaves no trace in the
-    database, and NotificationTooLarge, which leaves a short one.
+    `address` is the sender's, None where it can not be trusted; no more than LARGEST_BODY + 1 bytes of the
+    body need be given. Raises UntrustedSender, which leaves no trace in the database, and
+    NotificationTooLarge, which leaves a short one.
     """
-    address = _sender(remote_addr, forwarded_for)
+    address = _trusted(address)
     too_large = len(body) > LARGEST_BODY
     hint = Hint(problem=f"more than {LARGEST_BODY} bytes") if too_large else read(body)
     now = timezone.now()
@@ -160,8 +159,7 @@ def try_notification(notification_id: int) -> None:
         _log(notification, outcome, payment)
 
 
-def _sender(remote_addr: str, forwarded_for: str) -> str:
-    address = client_address(remote_addr, forwarded_for, settings.TRUSTED_PROXY_COUNT)
+def _trusted(address: str | None) -> str:
     if address is not None:
         ours = settings.YOOKASSA_WEBHOOK_NETWORKS or networks.YOOKASSA_NETWORKS
         if networks.is_trusted(address, ours) or (is_sandbox() and ip_address(address).is_loopback):

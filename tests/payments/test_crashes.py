@@ -63,7 +63,7 @@ class Shop:
         kept = None
         while kept is None:
             with self.fuse.process():
-                kept = webhooks.receive(body, "127.0.0.1", "")
+                kept = webhooks.receive(body, "127.0.0.1")
         with self.fuse.process():
             webhooks.process_notification(kept.pk)
 

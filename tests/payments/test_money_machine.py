@@ -202,7 +202,7 @@ class MoneyMachine(RuleBasedStateMachine):
         body = {"type": "notification", "event": event, "object": {"id": object_id}}
         for _ in range(times):
             with self.fuse.process():
-                row = webhooks.receive(json.dumps(body).encode(), "127.0.0.1", "")
+                row = webhooks.receive(json.dumps(body).encode(), "127.0.0.1")
                 webhooks.process_notification(row.pk)
 
     def _refunds_at_the_shop(self, payment: int) -> list[str]:
