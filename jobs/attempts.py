@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 
@@ -139,6 +139,7 @@ class AttemptRun:
             sampler_node=self.workflow.sampler_node,
             longest_execution=settings.COMFYUI_TIMEOUT,
             longest_wait=longest_wait(),
+            overdue=_overdue,
             poll_now=self.adopted,
         )
         outputs = None
@@ -156,7 +157,7 @@ class AttemptRun:
         # Also replaces a connection that died while the node worked, before the result needs it: asked by
         # this thread, whatever the keeper has learned by its own.
         if time.monotonic() - self.began >= RECORD_AFTER:
-            with _dispensable_write():
+            with _dispensable():
                 scheduler.renew(self.lease, now=timezone.now())
         asked_since = time.monotonic()
         while True:
@@ -181,25 +182,32 @@ class AttemptRun:
         now = time.monotonic()
         if self.told_progress < progress < 100 and now - self.told_at >= PROGRESS_EVERY:
             self.told_progress, self.told_at = progress, now
-            with _dispensable_write():
+            with _dispensable():
                 self.lease.held().update(progress=progress)
                 news.tell(self.job.pk)
 
     def _record(self) -> None:
         if self.is_recorded or time.monotonic() - self.began < RECORD_AFTER:
             return
-        with _dispensable_write():
+        with _dispensable():
             Attempt.objects.filter(pk=self.attempt.pk, status=AttemptStatus.ACTIVE).update(
                 submitted_at=self.attempt.submitted_at, executing_at=self.attempt.executing_at
             )
             self.is_recorded = True
 
 
+def _overdue(running: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    with _dispensable():
+        found |= nodes.overdue(running)
+    return found
+
+
 @contextmanager
-def _dispensable_write() -> Iterator[None]:
-    """Go on without what the block writes where the database does not answer; the next one reconnects."""
+def _dispensable() -> Iterator[None]:
+    """Go on without what the block does where the database does not answer; the next one reconnects."""
     try:
         yield
     except (OperationalError, InterfaceError):
-        logger.warning("Not recorded, the database does not answer")
+        logger.warning("The database does not answer, the attempt goes on without it")
         close_old_connections()

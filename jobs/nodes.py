@@ -10,17 +10,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from datetime import timedelta
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import structlog
 from celery.signals import worker_init
 from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, transaction
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -29,7 +32,8 @@ from jobs.capacity import wanted_threads
 from jobs.comfy.answers import NodeStats, QueueState
 from jobs.comfy.client import ComfyClient
 from jobs.comfy.errors import ComfyError
-from jobs.models import Node, NodeEvent
+from jobs.models import Attempt, Node, NodeEvent
+from jobs.states import AttemptStatus
 
 logger = structlog.get_logger(__name__)
 
@@ -157,6 +161,24 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
     return answers
 
 
+def overdue(running: Sequence[str]) -> set[str]:
+    """Return which of the prompts that a node says it runs should have ended long ago.
+
+    Those of attempts that are over for us, and that began longer ago than an edit may take: no model takes
+    that long to load. ComfyUI keeps a prompt among the running ones if its thread died within it.
+    """
+    known = []
+    for prompt_id in running:
+        with suppress(ValueError):  # somebody else's
+            known.append(UUID(prompt_id))
+    if not known:
+        return set()
+    began = Coalesce("executing_at", "submitted_at", "created_at")
+    over = Attempt.objects.filter(pk__in=known).exclude(status=AttemptStatus.ACTIVE).annotate(began=began)
+    limit = timezone.now() - timedelta(seconds=settings.COMFYUI_TIMEOUT)
+    return {str(pk) for pk in over.filter(began__lt=limit).values_list("pk", flat=True)}
+
+
 def _remember(node: Node, *, answers: bool) -> None:
     _memo.put(_key(node), known=answers)
     _cached(lambda: cache.set(_key(node), answers, HEALTHY_FOR if answers else UNHEALTHY_FOR))
@@ -185,7 +207,8 @@ def _record_answer(pk: int, stats: NodeStats, queue: QueueState | None) -> bool:
         return False
     row, now = copy(before), timezone.now()
     if queue is not None:
-        row.stalled_since = (row.stalled_since or now) if queue.is_stalled else None
+        stands_still = queue.is_stalled(overdue=overdue(queue.running))
+        row.stalled_since = (row.stalled_since or now) if stands_still else None
         row.queue_length = len(queue.running) + len(queue.pending)
     stalled = row.stalled_since is not None and now - row.stalled_since >= STALLED_AFTER
     row.is_healthy, row.checked_at, row.healthy_at = not stalled, now, now

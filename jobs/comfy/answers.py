@@ -4,7 +4,7 @@ It turns decoded JSON into frozen values and never opens a connection. No raw di
 travels past this module; whatever has another shape than recorded is an UnexpectedAnswer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -63,14 +63,13 @@ class QueueState:
     running: list[str]
     pending: list[str]
 
-    @property
-    def is_stalled(self) -> bool:
-        """Whether work waits while nothing runs.
+    def is_stalled(self, *, overdue: Collection[str] = ()) -> bool:
+        """Return whether work waits while nothing runs, apart from `overdue` prompts that should have ended.
 
         True for a moment between two prompts; when it lasts, the execution thread has died
-        although HTTP still answers.
+        although HTTP still answers. If it died within a prompt, that one is called running for ever.
         """
-        return bool(self.pending) and not self.running
+        return bool(self.pending) and all(prompt_id in overdue for prompt_id in self.running)
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,8 +217,21 @@ class WorkflowTemplateError(ComfyError):
 MODEL_FILE_SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 BROKEN_MODEL_MARKS = ("could not detect model type", "vae is invalid", "deserializing header")
 OUT_OF_MEMORY_TYPES = ("OutOfMemoryError", "MemoryError")
-OUT_OF_MEMORY_MARKS = ("out of memory", "allocation on device", "can't allocate memory")
-GPU_FAULT_MARKS = ("cuda error", "hip error", "cublas", "cudnn", "nccl")
+OUT_OF_MEMORY_MARKS = (
+    "out of memory",
+    "allocation on device",
+    "can't allocate memory",
+    "cannot allocate memory",  # mmap of a model file
+    "not enough memory",
+    "os error 12",  # the same from Rust, on Linux and on Windows
+    "os error 1455",
+    "paging file is too small",
+)
+PASSING_FAULT_MARKS = (
+    *("cuda error", "hip error", "cublas", "cudnn", "nccl"),
+    "argument of type 'int' is not",  # what ComfyUI's reader of model files makes of any OSError
+)
+PASSING_FAULT_TYPES = ("OSError", "TimeoutError", "ConnectionResetError")  # of the disk, or of a network's
 
 
 def execution_failure(error: Mapping[str, Any] | None) -> ExecutionFailed:
@@ -227,7 +240,7 @@ def execution_failure(error: Mapping[str, Any] | None) -> ExecutionFailed:
     The same mapping comes by WebSocket, in /history and as `execution_error` of /api/jobs.
     Its `current_inputs` and `traceback` are left out of `detail`: they hold the user's words
     and dumped tensors. A loader that raises means a broken model file, except for a fault of
-    the GPU itself, which a restart cures.
+    the GPU or of the disk, which may pass.
     """
     if not error:
         return ExecutionFailed("the node gave no reason")
@@ -240,7 +253,8 @@ def execution_failure(error: Mapping[str, Any] | None) -> ExecutionFailed:
         return OutOfMemory(detail)
     if "SafetensorError" in kind or any(mark in low for mark in BROKEN_MODEL_MARKS):
         return ModelBroken(detail)
-    if "Loader" in node_type and not any(mark in low for mark in GPU_FAULT_MARKS):
+    may_pass = kind in PASSING_FAULT_TYPES or any(mark in low for mark in PASSING_FAULT_MARKS)
+    if "Loader" in node_type and not may_pass:
         return ModelBroken(detail)
     return ExecutionFailed(detail)
 

@@ -5,6 +5,7 @@ nothing of jobs: whoever calls `step` keeps the lease between two of them.
 """
 
 import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -38,7 +39,8 @@ class Follower:
     """Follows one submitted prompt, step by step.
 
     `longest_execution` bounds the time from the start of execution, `longest_wait` the time before it,
-    both in seconds. `poll_now` asks the node at once: for a prompt that somebody else submitted.
+    both in seconds. `overdue` returns which of the prompts that the node says it runs should have ended long
+    ago. `poll_now` asks the node at once: for a prompt that somebody else submitted.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Follower:
         sampler_node: str,
         longest_execution: float,
         longest_wait: float,
+        overdue: Callable[[Sequence[str]], Collection[str]] = lambda running: (),
         poll_now: bool = False,
     ) -> None:
         self._client = client
@@ -57,6 +60,7 @@ class Follower:
         self._output_node = output_node
         self._longest_execution = longest_execution
         self._longest_wait = longest_wait
+        self._overdue = overdue
         self._meter = ProgressMeter(sampler_node)
         self._began = time.monotonic()
         self._executing_since: float | None = None
@@ -110,7 +114,7 @@ class Follower:
         self._next_poll = now + self._interval()
         try:
             status = self._client.status(self._events.prompt_id, output_node=self._output_node)
-            stalled = status.state is PromptState.PENDING and self._client.queue().is_stalled
+            stalled = status.state is PromptState.PENDING and self._executes_nothing()
         except (ComfyUnreachable, UnexpectedAnswer):
             self._silent_since = self._silent_since or now
             now = time.monotonic()  # a frozen node has kept the question waiting
@@ -123,6 +127,10 @@ class Follower:
         if self._stalled_since is not None and now - self._stalled_since >= STALL_GRACE:
             raise NodeStalled("prompts wait on the node, but it executes none")
         return self._read(status)
+
+    def _executes_nothing(self) -> bool:
+        queue = self._client.queue()
+        return queue.is_stalled(overdue=self._overdue(queue.running))
 
     def _read(self, status: PromptStatus) -> tuple[OutputImage, ...] | None:
         match status.state:

@@ -208,7 +208,7 @@ def test_one_prompt_runs_and_the_next_one_waits(client: ComfyClient, slow: Sandb
     wait_for(client, first, PromptState.RUNNING)
     assert client.status(second).state is PromptState.PENDING
     queue = client.queue()
-    assert (queue.running, queue.pending, queue.is_stalled) == ([first], [second], False)
+    assert (queue.running, queue.pending, queue.is_stalled()) == ([first], [second], False)
     for one in (second, first):
         assert client.cancel(one) is True
 
@@ -269,9 +269,9 @@ def test_a_dead_execution_thread_shows_as_a_stalled_queue_while_the_node_answers
     for _ in range(3):
         last = str(uuid4())
         client.submit(edit(client, last), last, "client")
-    until(lambda: client.queue().is_stalled, "the queue to stand still")
+    until(lambda: client.queue().is_stalled(), "the queue to stand still")
     assert client.status(last).state is PromptState.PENDING
-    assert client.queue().is_stalled
+    assert client.queue().is_stalled()
     assert client.system_stats().version
 
 

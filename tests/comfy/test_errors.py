@@ -44,6 +44,18 @@ def test_out_of_memory_is_worth_another_try() -> None:
         ("UNETLoader", "torch.OutOfMemoryError", "Allocation on device", OutOfMemory),
         ("UNETLoader", "MemoryError", "", OutOfMemory),
         ("CLIPLoader", "RuntimeError", "DefaultCPUAllocator: can't allocate memory", OutOfMemory),
+        (
+            "UNETLoader",
+            "RuntimeError",
+            "unable to mmap 34211675392 bytes from file </m/q.safetensors>: Cannot allocate memory (12)",
+            OutOfMemory,
+        ),
+        ("CLIPLoader", "RuntimeError", "[enforce fail] DefaultCPUAllocator: not enough memory", OutOfMemory),
+        ("UNETLoader", SAFETENSOR_ERROR, "I/O error: Cannot allocate memory (os error 12)", OutOfMemory),
+        ("UNETLoader", "OSError", "The paging file is too small (os error 1455)", OutOfMemory),
+        ("UNETLoader", "OSError", "[Errno 5] Input/output error", ExecutionFailed),
+        ("UNETLoader", "TypeError", "argument of type 'int' is not iterable", ExecutionFailed),
+        ("UNETLoader", "FileNotFoundError", "[Errno 2] No such file", ModelBroken),
         ("VAELoader", SAFETENSOR_ERROR, "Error while deserializing header: header too small\n", ModelBroken),
         ("Anything", SAFETENSOR_ERROR, "Error while deserializing header: header too large\n", ModelBroken),
         (

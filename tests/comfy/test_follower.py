@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from uuid import uuid4
 
 import pytest
@@ -46,6 +46,7 @@ def follow(client: ComfyClient, sandbox: SandboxServer, prompt_id: str) -> Follo
         steps: int | None = None,
         longest_execution: float = 60,
         longest_wait: float = 60,
+        overdue: Callable[[Sequence[str]], Collection[str]] = lambda running: (),
     ) -> tuple[OutputImage, ...]:
         client_id = uuid4().hex
         with EventStream(sandbox.url, client_id, prompt_id) as events:
@@ -57,6 +58,7 @@ def follow(client: ComfyClient, sandbox: SandboxServer, prompt_id: str) -> Follo
                 sampler_node="sampler",
                 longest_execution=longest_execution,
                 longest_wait=longest_wait,
+                overdue=overdue,
             )
             while (outputs := follower.step()) is None:
                 between(follower)
@@ -218,7 +220,23 @@ def test_a_node_that_executes_nothing_is_found_out(
     for _ in range(2):
         other = str(uuid4())
         client.submit(edit(client, other), other, "somebody")
-    until(lambda: client.queue().is_stalled, "the queue to stand still")
+    until(lambda: client.queue().is_stalled(), "the queue to stand still")
 
     with pytest.raises(NodeStalled, match="executes none"):
         follow()
+
+
+def test_a_node_whose_running_prompt_never_ends_executes_nothing(
+    follow: Follow, client: ComfyClient, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "STALL_GRACE", 1.0)
+    monkeypatch.setattr(pace, "POLL_BESIDE_EVENTS", 0.2)
+    sandbox.control(hang=True)
+    stuck = str(uuid4())
+    client.submit(edit(client, stuck), stuck, "somebody")
+    wait_for(client, stuck, PromptState.RUNNING)
+
+    with pytest.raises(AttemptTimeout, match="waiting on the node"):
+        follow(longest_wait=2)  # as long as it may still end
+    with pytest.raises(NodeStalled, match="executes none"):
+        follow(overdue=lambda running: {stuck}.intersection(running))

@@ -1,15 +1,19 @@
 """The fleet: which nodes there are, which answer, and what they said of themselves."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
 from jobs import nodes
+from jobs.comfy.client import ComfyClient
 from jobs.models import Node
-from tests.factories import NodeFactory
+from jobs.states import AttemptStatus
+from tests.factories import AttemptFactory, NodeFactory
 from tests.servers import SandboxServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -83,14 +87,8 @@ def test_what_a_probe_finds_replaces_what_all_processes_remember(node: Node, san
 def test_a_node_that_answers_but_executes_nothing_is_unhealthy(
     node: Node, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from jobs.comfy.client import ComfyClient
-
     sandbox.control(worker_dead=True)
-    ComfyClient(sandbox.url).submit(
-        {"save": {"class_type": "PreviewImage", "inputs": {"images": ["noise", 0]}}} | _empty_picture(),
-        "00000000-0000-4000-8000-000000000001",
-        "client",
-    )
+    ComfyClient(sandbox.url).submit(_graph(), "00000000-0000-4000-8000-000000000001", "client")
 
     assert nodes.probe(node, look_at_queue=True), "a moment without execution is no failure"
     node.refresh_from_db()
@@ -104,6 +102,40 @@ def test_a_node_that_answers_but_executes_nothing_is_unhealthy(
 
     sandbox.control(restart=True, reset=True)
     assert nodes.probe(node, look_at_queue=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "began_ago", "is_overdue"),
+    [
+        (AttemptStatus.FAILED, 301, True),
+        (AttemptStatus.CANCELLED, 301, True),
+        (AttemptStatus.CANCELLED, 60, False),  # deaf while its model loads
+        (AttemptStatus.ACTIVE, 301, False),  # its runner will see to it
+    ],
+)
+def test_a_prompt_that_runs_on_long_after_its_attempt_is_overdue(
+    node: Node, status: AttemptStatus, began_ago: int, is_overdue: bool
+) -> None:
+    began = timezone.now() - timedelta(seconds=began_ago)
+    attempt = AttemptFactory.create(node=node, status=status, created_at=began, executing_at=began)
+    running = ["somebody else's", str(uuid4()), str(attempt.pk)]
+
+    assert nodes.overdue(running) == ({str(attempt.pk)} if is_overdue else set())
+
+
+def test_a_node_whose_thread_died_within_a_prompt_is_unhealthy(node: Node, sandbox: SandboxServer) -> None:
+    began = timezone.now() - timedelta(minutes=6)
+    stuck = AttemptFactory.create(node=node, status=AttemptStatus.FAILED, created_at=began)
+    sandbox.control(hang=True)
+    client = ComfyClient(sandbox.url)
+    for prompt_id in (str(stuck.pk), str(uuid4())):
+        client.submit(_graph(), prompt_id, "client")
+    wait_until(lambda: client.queue().running == [str(stuck.pk)])
+
+    nodes.probe(node, look_at_queue=True)
+
+    node.refresh_from_db()
+    assert node.stalled_since is not None
 
 
 def test_the_gate_does_not_overwrite_what_the_last_look_at_the_queue_found(node: Node) -> None:
@@ -155,10 +187,11 @@ def test_credentials_are_shown_nowhere() -> None:
     assert node.shown_url == "http://gpu.example:8188/comfy"
 
 
-def _empty_picture() -> dict[str, object]:
+def _graph() -> dict[str, object]:
     return {
-        "noise": {
+        "empty": {
             "class_type": "EmptyImage",
             "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0},
-        }
+        },
+        "save": {"class_type": "PreviewImage", "inputs": {"images": ["empty", 0]}},
     }

@@ -280,6 +280,27 @@ def test_a_node_that_executes_nothing_gives_its_job_back_for_any_other_at_once(
     assert job.next_attempt_at <= timezone.now()
 
 
+def test_a_node_whose_thread_died_within_an_edit_is_found_out_by_the_next_attempt(
+    submit: Submit, run: Run, sandbox: SandboxServer, settings: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "STALL_GRACE", 1.0)
+    monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 0.2)
+    settings.COMFYUI_TIMEOUT = 2
+    job = submit()
+    sandbox.control(hang=True)
+
+    run()
+    run()
+
+    job.refresh_from_db()
+    assert list(job.attempts.order_by("number").values_list("error_code", flat=True)) == [
+        "attempt_timeout",
+        "node_stalled",
+    ]
+    assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
+    assert Node.objects.get().tripped_until > timezone.now()
+
+
 def test_a_cancelled_job_leaves_the_node_and_keeps_nothing(
     submit: Submit,
     in_background: Callable[[], threading.Thread],
