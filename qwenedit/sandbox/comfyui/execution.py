@@ -105,7 +105,7 @@ class _Run:
         self._executor = executor
         self._messenger = executor.messenger
         self._struck = False
-        self._fingerprints = self._take_fingerprints()
+        self._fingerprints: dict[str, str | None] = {}
         self._signatures = Signatures(self._graph, self._fingerprints)
         self._results: dict[str, _Result] = {}
         self.report = Report(item, executor.messenger)
@@ -117,6 +117,8 @@ class _Run:
         """Run the prompt."""
         report = self.report
         report.started()
+        # Whether a picture has changed is asked within the execution: reading it is the node's work, no pause.
+        self._fingerprints.update(self._take_fingerprints())
         self._executor.keep_only({self._signatures.of(node_id) for node_id in self._graph})
         cached = [node_id for node_id in self._graph if self._cached(node_id) is not None]
         report.cached(cached)
