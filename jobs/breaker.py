@@ -20,15 +20,12 @@ from django.utils import timezone
 from jobs import node_events
 from jobs.comfy.errors import ComfyError
 from jobs.models import Node, NodeEvent
-from qwenedit.lib.compiled import Compiled
 
 logger = structlog.get_logger(__name__)
 
 FAILURES_TO_TRIP = 3
 SHORTEST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=2)
-
-_with_failures = Compiled(lambda node: Node.objects.filter(pk=node, failures_in_row__gt=0))
 
 
 def is_paused(node: Node, now: datetime) -> bool:
@@ -67,8 +64,8 @@ def note_failure(node: Node, error: ComfyError, *, began: datetime) -> None:
 
 
 def note_success(node: Node) -> None:
-    """Forget a node's failures: it has just made a picture. Costs a read where there is none to forget."""
-    if not _with_failures(node.pk):
+    """Forget the failures that a node had when it was given an edit, as `node` says: it has just made it."""
+    if not node.failures_in_row:
         return
     with transaction.atomic():
         row = Node.objects.select_for_update().get(pk=node.pk)

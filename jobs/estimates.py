@@ -21,10 +21,12 @@ from django.utils import timezone
 from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptStatus, JobStatus
 from qwenedit.lib.compiled import Compiled, CompiledNumbers
+from qwenedit.lib.remembered import Remembered
 
 NEEDED = ("status", "priority", "turn", "user")  # what is read of a job
 RECENT = 20
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
+FLEET_KNOWN_FOR = 1.0  # seconds: it changes slowly, and programs that wait for an edit ask often
 
 
 class Estimate(NamedTuple):
@@ -81,6 +83,20 @@ def typical_duration() -> timedelta:
     return sum(spent, timedelta(0)) / len(spent) if spent else FIRST_GUESS
 
 
+class Fleet(NamedTuple):
+    """The seconds that an edit takes, and the nodes that answer, by id."""
+
+    duration: float
+    answering: tuple[int, ...]
+
+
+def _ask_fleet() -> Fleet:
+    return Fleet(typical_duration().total_seconds(), tuple(node.pk for node in _answering()))
+
+
+known_fleet = Remembered(_ask_fleet, seconds=FLEET_KNOWN_FOR)
+
+
 @dataclass(frozen=True)
 class _Lanes:
     """When each node will have done what it has, in seconds from now, and the seconds that a job takes."""
@@ -90,8 +106,8 @@ class _Lanes:
 
     @classmethod
     def now(cls, moment: datetime) -> _Lanes:
-        duration = typical_duration().total_seconds()
-        busy = {node.pk: 0.0 for node in _answering()} or {0: 0.0}
+        duration, answering = known_fleet()
+        busy = dict.fromkeys(answering or (0,), 0.0)
         for attempt in _at_work():
             spent = (moment - attempt.executing_at).total_seconds() if attempt.executing_at else 0.0
             node = attempt.node_id if attempt.node_id in busy else min(busy, key=lambda pk: busy[pk])

@@ -28,7 +28,7 @@ logger = structlog.get_logger(__name__)
 POINTS_ARE_BACK = "Your points are back."
 
 
-LOOK_FOR_ABANDONED_EVERY = 1.0  # seconds, while there is other work
+LOOK_AROUND_EVERY = 1.0  # seconds, while there is work
 
 
 class _Places:
@@ -67,18 +67,18 @@ def run_all() -> Idle:
             return Idle.WORKER_FULL
         while True:
             now = time.monotonic()
-            outcome = run_next(look_for_abandoned=now >= look_again)
+            outcome = run_next(look_around=now >= look_again)
             if not isinstance(outcome, Claim):
                 return outcome
             if now >= look_again:
-                look_again = now + LOOK_FOR_ABANDONED_EVERY
+                look_again = now + LOOK_AROUND_EVERY
 
 
-def run_next(*, look_for_abandoned: bool = True) -> Claim | Idle:
+def run_next(*, look_around: bool = True) -> Claim | Idle:
     """Claim what should run next and see it to its end; return what was claimed, or why nothing was."""
     if attempts.stopping.is_set():
         return Idle.NOTHING_DUE
-    claim = scheduler.claim_next(look_for_abandoned=look_for_abandoned)
+    claim = scheduler.claim_next(look_around=look_around)
     if isinstance(claim, Claim):
         if _places.taken < claim.useful_runners:
             wake_queue()

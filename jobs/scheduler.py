@@ -53,14 +53,22 @@ class Claim:
     useful_runners: int = 1
 
 
-def claim_next(*, look_for_abandoned: bool = True) -> Claim | Idle:
-    """Take over an abandoned job, or claim the best due job for the least busy healthy node."""
+def claim_next(*, look_around: bool = True) -> Claim | Idle:
+    """Take over an abandoned job, or claim the best due job for the least busy healthy node.
+
+    Without `look_around` only the latter: for whoever has just looked, and expects that there is more.
+    """
     now = timezone.now()
-    adopted = _adopt(now) if look_for_abandoned else None
-    if adopted is not None:
-        return adopted
-    if not _first_due(now):
-        return Idle.NOTHING_DUE
+    if look_around:
+        adopted = _adopt(now)
+        if adopted is not None:
+            return adopted
+        if not _first_due(now):
+            return Idle.NOTHING_DUE
+    return _claim_for_any_node(now, look_around=look_around)
+
+
+def _claim_for_any_node(now: datetime, *, look_around: bool) -> Claim | Idle:
     in_service = _in_service()
     gate_is_open = False
     for node in in_service:
@@ -69,12 +77,12 @@ def claim_next(*, look_for_abandoned: bool = True) -> Claim | Idle:
             continue
         if not nodes.is_healthy(node):
             continue
-        if not gate_is_open:
+        if look_around and not gate_is_open:
             open_gate()
-            gate_is_open = True
-        claim = _claim_for(node, places=_places(in_service))
-        if claim is not None:
-            return claim
+        gate_is_open = True
+        outcome = _claim_for(node, places=_places(in_service))
+        if outcome is not Idle.NODES_FULL:
+            return outcome
     if gate_is_open:
         return Idle.NODES_FULL
     report_closed_gate()
@@ -140,22 +148,22 @@ def _adopt(now: datetime) -> Claim | None:
     return None
 
 
-def _claim_for(node: Node, *, places: int) -> Claim | None:
+def _claim_for(node: Node, *, places: int) -> Claim | Idle:
     with transaction.atomic():
         # Locking every node makes claims one after another: the caps below are exact, not nearly so.
         locked = _lock_nodes()
         now = timezone.now()
         depths = {row.pk: breaker.depth(row, now) for row in locked}
         if len(_at_work(node.pk)) >= depths.get(node.pk, 0):
-            return None
+            return Idle.NODES_FULL
         best = _best_due(now, settings.MAX_RUNNING_JOBS_PER_USER)
         if not best:
-            return None
+            return Idle.NOTHING_DUE
         job = best[0]
         lease = Lease(job.pk, uuid.uuid4())
         until, started = now + settings.JOB_LEASE, job.started_at or now
         if not _begin(job.pk, lease.token, until, started):  # cancelled between the two statements
-            return None
+            return Idle.NODES_FULL
         job.status, job.started_at, job.next_attempt_at = JobStatus.RUNNING, started, None
         job.lease_token, job.lease_until, job.waiting_for_gpu = lease.token, until, False
         attempt = Attempt(job=job, node=node, number=job.attempts_made + 1, created_at=now)

@@ -19,7 +19,7 @@ from django.db.backends.sqlite3.base import DatabaseOperations as SQLiteOperatio
 from django.db.utils import ConnectionHandler
 from pytest_django import DjangoDbBlocker
 
-from jobs import nodes
+from jobs import estimates, nodes
 from payments import triggers
 from qwenedit import embedded, settings
 from tests.postgres import PostgresServer
@@ -76,6 +76,7 @@ def valkey(_valkey_client: redis.Redis) -> redis.Redis:
     embedded.ensure()  # the first time; again where a test before this one has killed it
     _valkey_client.flushall()
     nodes.forget_all()  # what this process remembers of the cache
+    estimates.known_fleet.forget()
     return _valkey_client
 
 

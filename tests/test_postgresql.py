@@ -1,6 +1,7 @@
 """What a restart of PostgreSQL costs whoever asks next."""
 
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import pytest
 from django.db import DEFAULT_DB_ALIAS
@@ -8,6 +9,7 @@ from django.db.utils import ConnectionHandler
 from psycopg_pool import ConnectionPool
 
 from qwenedit import settings
+from qwenedit.postgresql import base
 from tests.postgres import PostgresServer
 
 IDLE = 4
@@ -33,9 +35,13 @@ def pool(server: PostgresServer) -> Iterator[ConnectionPool]:
     wrapper.close_pool()
 
 
+@pytest.mark.parametrize("trusted_for", [0.0, 60.0])
 def test_after_a_restart_one_dead_connection_is_met_and_not_all_that_were_idle(
-    server: PostgresServer, pool: ConnectionPool
+    server: PostgresServer, pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch, trusted_for: float
 ) -> None:
+    monkeypatch.setattr(base, "TRUSTED_FOR", trusted_for)
+    for connection in [pool.getconn() for _ in range(IDLE)]:
+        pool.putconn(connection)
     server.crash()
     server.start_again()
 
@@ -44,3 +50,21 @@ def test_after_a_restart_one_dead_connection_is_met_and_not_all_that_were_idle(
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
     assert pool.get_stats()["connections_lost"] == 1
+
+
+def test_a_connection_that_has_just_answered_is_not_asked_again(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    ask = ConnectionPool.check_connection
+    monkeypatch.setattr(
+        ConnectionPool, "check_connection", lambda connection: [asked.append(1), ask(connection)]
+    )
+    monkeypatch.setattr(base, "TRUSTED_FOR", 60.0)
+    monkeypatch.setattr(base, "_trusted_until", WeakKeyDictionary())
+
+    for _ in range(2 * IDLE):
+        with pool.connection():
+            pass
+
+    assert len(asked) == IDLE

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import websocket
 
 from jobs.comfy.address import Address
 from jobs.comfy.answers import OutputImage, read_images
+from jobs.comfy.buffered import BufferedSocket
 from jobs.comfy.errors import ExecutionFailed, UnexpectedAnswer, execution_failure
 
 CLOSE_TIMEOUT_SECONDS = 1.0
@@ -148,6 +149,7 @@ class EventStream:
             self._socket = websocket.create_connection(
                 url,
                 timeout=self._connect_timeout,
+                socket=self._plain_socket(),
                 header=self._address.headers,
                 # ComfyUI answers 403 to an Origin that differs from its own idea of its host.
                 suppress_origin=True,
@@ -166,6 +168,13 @@ class EventStream:
         self._loss = None
         self._opened_at = time.monotonic()
         return True
+
+    def _plain_socket(self) -> BufferedSocket | None:
+        """Return a connection to the node; None where it speaks TLS, which the library sets up itself."""
+        parts = urlsplit(self._address.url)
+        if parts.scheme != "http" or not parts.hostname:
+            return None
+        return BufferedSocket.connected_to(parts.hostname, parts.port or 80, timeout=self._connect_timeout)
 
     def reconnect(self) -> bool:
         """Open a new socket for the same prompt, and return whether that was possible.

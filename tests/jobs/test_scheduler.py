@@ -145,6 +145,23 @@ def test_of_two_adopters_one_gets_the_job(submit: Submit, sandbox: object, each_
         scheduler.renew(dead.lease, now=timezone.now())
 
 
+def test_whoever_has_just_looked_around_leaves_abandoned_work_to_the_next_look(
+    submit: Submit, node: Node
+) -> None:
+    abandoned, queued = submit(), submit()
+    assert isinstance(scheduler.claim_next(), Claim)
+    Job.objects.filter(pk=abandoned.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    claim = scheduler.claim_next(look_around=False)
+
+    assert isinstance(claim, Claim)
+    assert (claim.job, claim.adopted) == (queued, False)
+    assert scheduler.claim_next(look_around=False) in {Idle.NOTHING_DUE, Idle.NODES_FULL}
+    adopted = scheduler.claim_next()
+    assert isinstance(adopted, Claim)
+    assert (adopted.job, adopted.adopted) == (abandoned, True)
+
+
 def test_a_renewed_lease_is_nobody_elses(submit: Submit, node: Node) -> None:
     submit()
     claim = scheduler.claim_next()

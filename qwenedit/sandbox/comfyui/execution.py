@@ -117,7 +117,7 @@ class _Run:
         """Run the prompt."""
         report = self.report
         report.started()
-        # Whether a picture has changed is asked within the execution: reading it is the node's work, no pause.
+        # Whether a picture has changed is asked within the execution: reading it is work, and no pause.
         self._fingerprints.update(self._take_fingerprints())
         self._executor.keep_only({self._signatures.of(node_id) for node_id in self._graph})
         cached = [node_id for node_id in self._graph if self._cached(node_id) is not None]
