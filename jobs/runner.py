@@ -59,19 +59,21 @@ def run_all() -> Idle:
     """Run one job after another until there is nothing to claim, and return why.
 
     Whoever finishes a job claims the next one itself: a busy queue needs no messages. Others are woken only
-    where a claim leaves room for them.
+    where a claim leaves room for them. What was abandoned is looked for once a second, and in the end.
     """
-    look_again = 0.0
+    look_at = time.monotonic() + LOOK_AROUND_EVERY
     with _places.one() as is_mine:
         if not is_mine:
             return Idle.WORKER_FULL
         while True:
-            now = time.monotonic()
-            outcome = run_next(look_around=now >= look_again)
-            if not isinstance(outcome, Claim):
+            looks_around = time.monotonic() >= look_at
+            outcome = run_next(look_around=looks_around)
+            if isinstance(outcome, Claim):
+                look_at = time.monotonic() + LOOK_AROUND_EVERY if looks_around else look_at
+            elif looks_around:
                 return outcome
-            if now >= look_again:
-                look_again = now + LOOK_AROUND_EVERY
+            else:
+                look_at = 0.0  # before leaving
 
 
 def run_next(*, look_around: bool = True) -> Claim | Idle:

@@ -56,7 +56,7 @@ class Claim:
 def claim_next(*, look_around: bool = True) -> Claim | Idle:
     """Take over an abandoned job, or claim the best due job for the least busy healthy node.
 
-    Without `look_around` only the latter: for whoever has just looked, and expects that there is more.
+    Without `look_around` only the latter: for whoever was told of a job, or has just looked.
     """
     now = timezone.now()
     if look_around:
@@ -85,7 +85,8 @@ def _claim_for_any_node(now: datetime, *, look_around: bool) -> Claim | Idle:
             return outcome
     if gate_is_open:
         return Idle.NODES_FULL
-    report_closed_gate()
+    if look_around:
+        report_closed_gate()
     return Idle.NO_HEALTHY_NODE
 
 
@@ -160,6 +161,8 @@ def _claim_for(node: Node, *, places: int) -> Claim | Idle:
         if not best:
             return Idle.NOTHING_DUE
         job = best[0]
+        if job.waiting_for_gpu:  # and so may others
+            transaction.on_commit(open_gate)
         lease = Lease(job.pk, uuid.uuid4())
         until, started = now + settings.JOB_LEASE, job.started_at or now
         if not _begin(job.pk, lease.token, until, started):  # cancelled between the two statements

@@ -301,6 +301,19 @@ def test_a_node_whose_thread_died_within_an_edit_is_found_out_by_the_next_attemp
     assert Node.objects.get().tripped_until > timezone.now()
 
 
+def test_abandoned_work_is_looked_for_before_a_runner_stops(submit: Submit, node: Node) -> None:
+    abandoned, queued = submit(), submit()
+    assert isinstance(scheduler.claim_next(), Claim)
+    Job.objects.filter(pk=abandoned.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    assert runner.run_all() is Idle.NOTHING_DUE
+
+    first, second = abandoned.attempts.order_by("number")
+    assert first.error_code == "prompt_lost", "adopted, and never submitted"
+    assert queued.attempts.get().created_at < first.finished_at < second.created_at
+    assert set(Job.objects.values_list("status", flat=True)) == {JobStatus.SUCCEEDED}
+
+
 def test_a_cancelled_job_leaves_the_node_and_keeps_nothing(
     submit: Submit,
     in_background: Callable[[], threading.Thread],

@@ -187,6 +187,19 @@ def test_while_no_node_answers_jobs_stay_queued_and_say_so(
     assert any(line in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_marked_job_that_is_claimed_takes_the_mark_off_the_others(submit: Submit, node: Node) -> None:
+    first, other = submit(), submit()
+    Job.objects.update(waiting_for_gpu=True)
+
+    claim = scheduler.claim_next(look_around=False)
+
+    assert isinstance(claim, Claim)
+    assert claim.job == first
+    other.refresh_from_db()
+    assert not other.waiting_for_gpu
+
+
 def test_the_job_no_longer_waits_once_a_node_answers(submit: Submit, sandbox: object) -> None:
     silent = NodeFactory.create(url="http://127.0.0.1:1")
     waiting, other = submit(), submit()
