@@ -28,7 +28,7 @@ logger = structlog.get_logger(__name__)
 POINTS_ARE_BACK = "Your points are back."
 
 
-LOOK_AROUND_EVERY = 1.0  # seconds, while there is work
+LOOK_AROUND_EVERY = 1.0  # seconds
 
 
 class _Places:
@@ -52,6 +52,7 @@ class _Places:
                 self.taken -= is_mine
 
 
+_next_look = 0.0
 _places = _Places(max(1, settings.WORKER_THREADS - THREADS_FOR_OTHERS))
 
 
@@ -59,21 +60,23 @@ def run_all() -> Idle:
     """Run one job after another until there is nothing to claim, and return why.
 
     Whoever finishes a job claims the next one itself: a busy queue needs no messages. Others are woken only
-    where a claim leaves room for them. What was abandoned is looked for once a second, and in the end.
+    where a claim leaves room for them. What was abandoned comes first, but a process looks for it once a
+    second at most, and before a runner ends.
     """
-    look_at = time.monotonic() + LOOK_AROUND_EVERY
+    global _next_look
     with _places.one() as is_mine:
         if not is_mine:
             return Idle.WORKER_FULL
+        is_last = False
         while True:
-            looks_around = time.monotonic() >= look_at
+            now = time.monotonic()
+            looks_around = is_last or now >= _next_look
+            if looks_around:
+                _next_look = now + LOOK_AROUND_EVERY
             outcome = run_next(look_around=looks_around)
-            if isinstance(outcome, Claim):
-                look_at = time.monotonic() + LOOK_AROUND_EVERY if looks_around else look_at
-            elif looks_around:
+            if looks_around and not isinstance(outcome, Claim):
                 return outcome
-            else:
-                look_at = 0.0  # before leaving
+            is_last = not isinstance(outcome, Claim)
 
 
 def run_next(*, look_around: bool = True) -> Claim | Idle:

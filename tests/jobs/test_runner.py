@@ -3,6 +3,7 @@
 import io
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -301,7 +302,14 @@ def test_a_node_whose_thread_died_within_an_edit_is_found_out_by_the_next_attemp
     assert Node.objects.get().tripped_until > timezone.now()
 
 
-def test_abandoned_work_is_looked_for_before_a_runner_stops(submit: Submit, node: Node) -> None:
+@pytest.mark.parametrize("has_just_looked", [False, True])
+def test_abandoned_work_comes_first_or_at_the_latest_before_a_runner_stops(
+    submit: Submit,
+    node: Node,
+    monkeypatch: pytest.MonkeyPatch,
+    has_just_looked: bool,
+) -> None:
+    monkeypatch.setattr(runner, "_next_look", time.monotonic() + 60 if has_just_looked else 0.0)
     abandoned, queued = submit(), submit()
     assert isinstance(scheduler.claim_next(), Claim)
     Job.objects.filter(pk=abandoned.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -310,7 +318,9 @@ def test_abandoned_work_is_looked_for_before_a_runner_stops(submit: Submit, node
 
     first, second = abandoned.attempts.order_by("number")
     assert first.error_code == "prompt_lost", "adopted, and never submitted"
-    assert queued.attempts.get().created_at < first.finished_at < second.created_at
+    adopted_last = queued.attempts.get().created_at < first.finished_at
+    assert adopted_last is has_just_looked
+    assert first.finished_at < second.created_at
     assert set(Job.objects.values_list("status", flat=True)) == {JobStatus.SUCCEEDED}
 
 
