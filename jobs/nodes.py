@@ -44,6 +44,7 @@ UNHEALTHY_FOR = 1  # seconds a silence counts
 LONGEST_PROBE = 5  # seconds, after which another process may ask a silent node
 REMEMBERED_FOR = 1.0  # seconds a process relies on its own memory
 STALLED_AFTER = timedelta(seconds=20)
+OVERDUE_AFTER = timedelta(seconds=60)
 ANSWERED = [
     "is_healthy",
     "checked_at",
@@ -164,8 +165,9 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
 def overdue(running: Sequence[str]) -> set[str]:
     """Return which of the prompts that a node says it runs should have ended long ago.
 
-    Those of attempts that are over for us, and that began longer ago than an edit may take: no model takes
-    that long to load. ComfyUI keeps a prompt among the running ones if its thread died within it.
+    Those of attempts that are over for us, and that had had all the time of an edit OVERDUE_AFTER ago: a node
+    that loads a model is deaf to our cancelling, but not for so long. ComfyUI keeps a prompt among those that
+    run if its thread died within it.
     """
     known = []
     for prompt_id in running:
@@ -175,7 +177,7 @@ def overdue(running: Sequence[str]) -> set[str]:
         return set()
     began = Coalesce("executing_at", "submitted_at", "created_at")
     over = Attempt.objects.filter(pk__in=known).exclude(status=AttemptStatus.ACTIVE).annotate(began=began)
-    limit = timezone.now() - timedelta(seconds=settings.COMFYUI_TIMEOUT)
+    limit = timezone.now() - timedelta(seconds=settings.COMFYUI_TIMEOUT) - OVERDUE_AFTER
     return {str(pk) for pk in over.filter(began__lt=limit).values_list("pk", flat=True)}
 
 

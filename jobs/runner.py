@@ -60,8 +60,8 @@ def run_all() -> Idle:
     """Run one job after another until there is nothing to claim, and return why.
 
     Whoever finishes a job claims the next one itself: a busy queue needs no messages. Others are woken only
-    where a claim leaves room for them. What was abandoned comes first, but a process looks for it once a
-    second at most, and before a runner ends.
+    where a claim leaves room for them. What was abandoned comes first: a process looks for it once a second,
+    and whoever is about to stop looks once more.
     """
     global _next_look
     with _places.one() as is_mine:
@@ -81,10 +81,13 @@ def run_all() -> Idle:
 
 def run_next(*, look_around: bool = True) -> Claim | Idle:
     """Claim what should run next and see it to its end; return what was claimed, or why nothing was."""
+    global _next_look
     if attempts.stopping.is_set():
         return Idle.NOTHING_DUE
     claim = scheduler.claim_next(look_around=look_around)
     if isinstance(claim, Claim):
+        if claim.adopted:  # where one was abandoned, there may be more
+            _next_look = 0.0
         if _places.taken < claim.useful_runners:
             wake_queue()
         with structlog.contextvars.bound_contextvars(

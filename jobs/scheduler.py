@@ -56,7 +56,7 @@ class Claim:
 def claim_next(*, look_around: bool = True) -> Claim | Idle:
     """Take over an abandoned job, or claim the best due job for the least busy healthy node.
 
-    Without `look_around` only the latter: for whoever was told of a job, or has just looked.
+    Without `look_around` only the latter: for whoever has just looked, or whose process has.
     """
     now = timezone.now()
     if look_around:
@@ -161,10 +161,9 @@ def _claim_for(node: Node, *, places: int) -> Claim | Idle:
         if not best:
             return Idle.NOTHING_DUE
         job = best[0]
-        if job.waiting_for_gpu:  # and so may others
-            transaction.on_commit(open_gate)
         lease = Lease(job.pk, uuid.uuid4())
         until, started = now + settings.JOB_LEASE, job.started_at or now
+        was_marked = job.waiting_for_gpu
         if not _begin(job.pk, lease.token, until, started):  # cancelled between the two statements
             return Idle.NODES_FULL
         job.status, job.started_at, job.next_attempt_at = JobStatus.RUNNING, started, None
@@ -172,6 +171,8 @@ def _claim_for(node: Node, *, places: int) -> Claim | Idle:
         attempt = Attempt(job=job, node=node, number=job.attempts_made + 1, created_at=now)
         _insert(attempt)
         news.tell(job.pk)
+        if was_marked:  # and so may others be; the claim holds, whatever becomes of that
+            transaction.on_commit(open_gate, robust=True)
     return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
 
 

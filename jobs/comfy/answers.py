@@ -64,12 +64,12 @@ class QueueState:
     pending: list[str]
 
     def is_stalled(self, *, overdue: Collection[str] = ()) -> bool:
-        """Return whether work waits while nothing runs, apart from `overdue` prompts that should have ended.
+        """Return whether there is work and none is done: nothing runs, or only what is `overdue`.
 
         True for a moment between two prompts; when it lasts, the execution thread has died
         although HTTP still answers. If it died within a prompt, that one is called running for ever.
         """
-        return bool(self.pending) and all(prompt_id in overdue for prompt_id in self.running)
+        return bool(self.pending or self.running) and all(one in overdue for one in self.running)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import socket
 from typing import Self
 
 PIECE = 16 * 1024
+KEEPING_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # seconds, seconds, times
 
 
 class BufferedSocket(socket.socket):
@@ -19,11 +20,17 @@ class BufferedSocket(socket.socket):
 
     @classmethod
     def connected_to(cls, host: str, port: int, *, timeout: float) -> Self:
-        """Connect within `timeout` seconds, which then hold for every operation. Raises OSError."""
-        plain = socket.create_connection((host, port), timeout)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        buffered = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        """Connect, with `timeout` seconds for each address and then for every operation. Raises OSError.
+
+        While the node says nothing the connection is kept alive, as the WebSocket library does with its own.
+        """
+        with socket.create_connection((host, port), timeout) as plain:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in KEEPING_ALIVE.items():
+                if hasattr(socket, name):
+                    plain.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            buffered = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
         buffered.settimeout(timeout)
         return buffered
 

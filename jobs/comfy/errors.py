@@ -10,6 +10,7 @@
       ExecutionFailed              yes          -     a node of the graph raised
         OutOfMemory                yes          -
         ModelBroken                 -          yes    a model file cannot be loaded
+        ModelUnreadable            yes         yes    nor can it be read now: a fault of disk or mount
       Interrupted                  yes          -     somebody interrupted it on the node
       PromptLost                   yes          -     the node no longer knows the prompt: it restarted
       AttemptTimeout               yes          -
@@ -140,6 +141,16 @@ class ModelBroken(ExecutionFailed):
     public_message = "A model file on the GPU server is broken."
 
 
+class ModelUnreadable(ExecutionFailed):
+    """A model file could not be read: a fault of the disk, or of a network's, which may pass."""
+
+    code = "model_unreadable"
+    operator_alarm = True
+    blames_node = True
+    pauses_at_once = True
+    public_message = "A model file could not be read on the GPU server."
+
+
 class Interrupted(ComfyError):
     """The prompt was interrupted on the node."""
 
@@ -223,15 +234,14 @@ OUT_OF_MEMORY_MARKS = (
     "can't allocate memory",
     "cannot allocate memory",  # mmap of a model file
     "not enough memory",
-    "os error 12",  # the same from Rust, on Linux and on Windows
-    "os error 1455",
+    "os error 12)",  # the same from Rust, on Linux and on Windows
+    "os error 1455)",
     "paging file is too small",
 )
-PASSING_FAULT_MARKS = (
-    *("cuda error", "hip error", "cublas", "cudnn", "nccl"),
-    "argument of type 'int' is not",  # what ComfyUI's reader of model files makes of any OSError
-)
-PASSING_FAULT_TYPES = ("OSError", "TimeoutError", "ConnectionResetError")  # of the disk, or of a network's
+GPU_FAULT_MARKS = ("cuda error", "hip error", "cublas", "cudnn", "nccl")
+# The last is what ComfyUI's reader of model files makes of any OSError.
+READING_FAULT_MARKS = ("i/o error", "input/output error", "argument of type 'int' is not")
+READING_FAULT_TYPES = ("OSError", "PermissionError", "TimeoutError", "ConnectionResetError")
 
 
 def execution_failure(error: Mapping[str, Any] | None) -> ExecutionFailed:
@@ -240,7 +250,7 @@ def execution_failure(error: Mapping[str, Any] | None) -> ExecutionFailed:
     The same mapping comes by WebSocket, in /history and as `execution_error` of /api/jobs.
     Its `current_inputs` and `traceback` are left out of `detail`: they hold the user's words
     and dumped tensors. A loader that raises means a broken model file, except for a fault of
-    the GPU or of the disk, which may pass.
+    the GPU itself, which a restart cures, or of the disk.
     """
     if not error:
         return ExecutionFailed("the node gave no reason")
@@ -251,10 +261,12 @@ def execution_failure(error: Mapping[str, Any] | None) -> ExecutionFailed:
     low = text.lower()
     if kind.rpartition(".")[2] in OUT_OF_MEMORY_TYPES or any(mark in low for mark in OUT_OF_MEMORY_MARKS):
         return OutOfMemory(detail)
+    is_loader = "Loader" in node_type
+    if is_loader and (kind in READING_FAULT_TYPES or any(mark in low for mark in READING_FAULT_MARKS)):
+        return ModelUnreadable(detail)
     if "SafetensorError" in kind or any(mark in low for mark in BROKEN_MODEL_MARKS):
         return ModelBroken(detail)
-    may_pass = kind in PASSING_FAULT_TYPES or any(mark in low for mark in PASSING_FAULT_MARKS)
-    if "Loader" in node_type and not may_pass:
+    if is_loader and not any(mark in low for mark in GPU_FAULT_MARKS):
         return ModelBroken(detail)
     return ExecutionFailed(detail)
 

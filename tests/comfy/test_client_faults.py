@@ -627,6 +627,7 @@ def test_work_that_waits_while_nothing_runs_is_a_stalled_queue(
     with client_of(scripted.url) as client:
         queue = client.queue()
     assert (queue.running, queue.pending, queue.is_stalled()) == (running, pending, stalled)
+    assert queue.is_stalled(overdue=["a"]) is bool(running or pending)
 
 
 def test_a_queue_of_another_shape_is_unexpected(scripted: ScriptedServer) -> None:

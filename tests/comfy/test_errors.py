@@ -12,6 +12,7 @@ from jobs.comfy.errors import (
     InputMissing,
     ModelBroken,
     ModelMissing,
+    ModelUnreadable,
     OutOfMemory,
     WorkflowRejected,
     WorkflowTemplateError,
@@ -53,8 +54,9 @@ def test_out_of_memory_is_worth_another_try() -> None:
         ("CLIPLoader", "RuntimeError", "[enforce fail] DefaultCPUAllocator: not enough memory", OutOfMemory),
         ("UNETLoader", SAFETENSOR_ERROR, "I/O error: Cannot allocate memory (os error 12)", OutOfMemory),
         ("UNETLoader", "OSError", "The paging file is too small (os error 1455)", OutOfMemory),
-        ("UNETLoader", "OSError", "[Errno 5] Input/output error", ExecutionFailed),
-        ("UNETLoader", "TypeError", "argument of type 'int' is not iterable", ExecutionFailed),
+        ("UNETLoader", "OSError", "[Errno 5] Input/output error", ModelUnreadable),
+        ("UNETLoader", "TypeError", "argument of type 'int' is not iterable", ModelUnreadable),
+        ("UNETLoader", SAFETENSOR_ERROR, "I/O error: Remote I/O error (os error 121)", ModelUnreadable),
         ("UNETLoader", "FileNotFoundError", "[Errno 2] No such file", ModelBroken),
         ("VAELoader", SAFETENSOR_ERROR, "Error while deserializing header: header too small\n", ModelBroken),
         ("Anything", SAFETENSOR_ERROR, "Error while deserializing header: header too large\n", ModelBroken),
@@ -84,7 +86,7 @@ def test_a_node_that_raises_is_sorted_by_what_it_raised(
     )
     assert type(error) is expected
     assert error.retryable is (expected is not ModelBroken)
-    assert error.operator_alarm is (expected is ModelBroken)
+    assert error.operator_alarm is (expected in {ModelBroken, ModelUnreadable})
 
 
 def test_the_detail_names_node_and_reason_but_neither_the_wish_nor_tensors() -> None:
@@ -208,7 +210,7 @@ def test_every_error_has_its_own_code_and_a_message_without_paths() -> None:
         return [kind, *(one for child in kind.__subclasses__() for one in family(child))]
 
     kinds = family(ComfyError)
-    assert len({kind.code for kind in kinds}) == len(kinds) == 18
+    assert len({kind.code for kind in kinds}) == len(kinds) == 19
     for kind in kinds:
         error = kind("/srv/comfyui/models/secret.safetensors")
         assert isinstance(error, DomainError)

@@ -286,6 +286,7 @@ def test_a_node_whose_thread_died_within_an_edit_is_found_out_by_the_next_attemp
 ) -> None:
     monkeypatch.setattr(follower, "STALL_GRACE", 1.0)
     monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 0.2)
+    monkeypatch.setattr(nodes, "OVERDUE_AFTER", timedelta(0))
     settings.COMFYUI_TIMEOUT = 2
     job = submit()
     sandbox.control(hang=True)
