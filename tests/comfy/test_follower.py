@@ -67,6 +67,13 @@ def follow(client: ComfyClient, sandbox: SandboxServer, prompt_id: str) -> Follo
     return follow
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a node that executes nothing a second, and look at it often."""
+    monkeypatch.setattr(pace, "STALL_GRACE", 1.0)
+    monkeypatch.setattr(pace, "POLL_BESIDE_EVENTS", 0.2)
+
+
 def once(action: Callable[[], object]) -> Callable[[Follower], None]:
     """Return a `between` that acts once, as soon as the prompt executes."""
     done = []
@@ -211,11 +218,10 @@ def test_a_prompt_that_waits_too_long_behind_others_is_given_up(
         follow(longest_wait=1)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_node_that_executes_nothing_is_found_out(
-    follow: Follow, client: ComfyClient, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+    follow: Follow, client: ComfyClient, sandbox: SandboxServer
 ) -> None:
-    monkeypatch.setattr(pace, "STALL_GRACE", 1.0)
-    monkeypatch.setattr(pace, "POLL_BESIDE_EVENTS", 0.2)
     sandbox.control(worker_dead=True)
     for _ in range(2):
         other = str(uuid4())
@@ -226,11 +232,10 @@ def test_a_node_that_executes_nothing_is_found_out(
         follow()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_node_whose_running_prompt_never_ends_executes_nothing(
-    follow: Follow, client: ComfyClient, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+    follow: Follow, client: ComfyClient, sandbox: SandboxServer
 ) -> None:
-    monkeypatch.setattr(pace, "STALL_GRACE", 1.0)
-    monkeypatch.setattr(pace, "POLL_BESIDE_EVENTS", 0.2)
     sandbox.control(hang=True)
     stuck = str(uuid4())
     client.submit(edit(client, stuck), stuck, "somebody")

@@ -54,6 +54,13 @@ def result_files() -> list[str]:
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a node that executes nothing a second, and look at it often."""
+    monkeypatch.setattr(follower, "STALL_GRACE", 1.0)
+    monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 0.2)
+
+
+@pytest.fixture
 def in_background(run: Run) -> Callable[[], threading.Thread]:
     """Run the next job in a thread of its own, as a worker does, and close the thread's connection."""
 
@@ -265,11 +272,10 @@ def test_an_attempt_that_hangs_is_given_up_after_its_time(
     assert job.attempts.get().error_code == "attempt_timeout"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_node_that_executes_nothing_gives_its_job_back_for_any_other_at_once(
-    submit: Submit, run: Run, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+    submit: Submit, run: Run, sandbox: SandboxServer
 ) -> None:
-    monkeypatch.setattr(follower, "STALL_GRACE", 1.0)
-    monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 0.2)
     job = submit()
     sandbox.control(worker_dead=True)
 
@@ -281,11 +287,10 @@ def test_a_node_that_executes_nothing_gives_its_job_back_for_any_other_at_once(
     assert job.next_attempt_at <= timezone.now()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_node_whose_thread_died_within_an_edit_is_found_out_by_the_next_attempt(
     submit: Submit, run: Run, sandbox: SandboxServer, settings: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "STALL_GRACE", 1.0)
-    monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 0.2)
     monkeypatch.setattr(nodes, "OVERDUE_AFTER", timedelta(0))
     settings.COMFYUI_TIMEOUT = 2
     job = submit()

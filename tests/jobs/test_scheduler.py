@@ -5,6 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from jobs import scheduler
@@ -187,7 +188,6 @@ def test_while_no_node_answers_jobs_stay_queued_and_say_so(
     assert any(line in record.getMessage() for record in caplog.records)
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_marked_job_that_is_claimed_takes_the_mark_off_the_others(submit: Submit, node: Node) -> None:
     first, other = submit(), submit()
     Job.objects.update(waiting_for_gpu=True)
@@ -198,6 +198,23 @@ def test_a_marked_job_that_is_claimed_takes_the_mark_off_the_others(submit: Subm
     assert claim.job == first
     other.refresh_from_db()
     assert not other.waiting_for_gpu
+
+
+def test_a_claim_stands_though_the_marks_of_others_can_not_be_taken_off(
+    submit: Submit, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OperationalError("deadlock detected")
+
+    job = submit()
+    Job.objects.update(waiting_for_gpu=True)
+    monkeypatch.setattr(scheduler, "open_gate", fail)  # two statements that wait for each other
+
+    claim = scheduler.claim_next(look_around=False)
+
+    assert isinstance(claim, Claim)
+    job.refresh_from_db()
+    assert (job.status, job.lease_token) == (JobStatus.RUNNING, claim.lease.token)
 
 
 def test_the_job_no_longer_waits_once_a_node_answers(submit: Submit, sandbox: object) -> None:

@@ -1,31 +1,44 @@
 """What a process knows for a moment."""
 
-import time
+import pytest
 
+from qwenedit.lib import remembered
 from qwenedit.lib.remembered import Remembered
 
 
-def test_what_was_asked_is_known_for_a_moment_and_then_asked_again() -> None:
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        """Return what it shows."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(remembered, "time", clock)
+    return clock
+
+
+def test_what_was_asked_is_known_for_a_moment_and_then_asked_again(clock: Clock) -> None:
     answers = iter(range(10))
-    known = Remembered(lambda: next(answers), seconds=0.2)
+    known = Remembered(lambda: next(answers), seconds=1.0)
 
     assert [known() for _ in range(3)] == [0, 0, 0]
-    time.sleep(0.25)  # the time it counts
+    clock.now += 1.0
     assert known() == 1
     known.forget()
     assert known() == 2
 
 
-def test_a_failure_is_not_remembered() -> None:
-    answers = [7]
-    known = Remembered(lambda: answers.pop(), seconds=60)
-    known()
-    known.forget()
+def test_a_failure_is_not_remembered(clock: Clock) -> None:
+    divisors = [0, 2]
+    known = Remembered(lambda: 1 / divisors.pop(0), seconds=1.0)
 
-    for _ in range(2):
-        try:
-            known()
-        except IndexError:
-            answers.append(8)
-
-    assert known() == 8
+    with pytest.raises(ZeroDivisionError):
+        known()
+    assert known() == 0.5
