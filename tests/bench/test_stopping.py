@@ -27,9 +27,8 @@ def test_a_benchmark_that_is_stopped_leaves_no_process_and_no_file(number: signa
             env=os.environ | {"TMPDIR": name},
         )
         try:
-            wait_until(lambda: list(folder.glob("*/postgres/postgres.log")), timeout=60)
-            started = psutil.Process(bench.pid).children(recursive=True)
-            assert any(process.name() == "postgres" for process in started)
+            wait_until(lambda: "postgres" in map(_name, _descendants(bench)), timeout=60)
+            started = _descendants(bench)
 
             bench.send_signal(number)
 
@@ -39,6 +38,18 @@ def test_a_benchmark_that_is_stopped_leaves_no_process_and_no_file(number: signa
         finally:
             bench.terminate()
             bench.wait()
+
+
+def _descendants(parent: subprocess.Popen) -> list[psutil.Process]:
+    return psutil.Process(parent.pid).children(recursive=True)
+
+
+def _name(process: psutil.Process) -> str:
+    """Return the name of the program that a process runs, "" for one that has just ended."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _lives(process: psutil.Process) -> bool:
