@@ -102,13 +102,24 @@ def client_of(node: Node) -> ComfyClient:
     return _client(node.url)
 
 
-def is_healthy(node: Node) -> bool:
-    """Return whether the node may be given work now: it answers, executes, and is not paused."""
+def known_health(node: Node, *, answer: bool | None = None) -> bool | None:
+    """Return whether the node may be given work, as far as is known without asking; None where it is not.
+
+    `answer` is what it has just said. A pause is on its row, and others may have begun it since.
+    """
     if breaker.is_paused(node, timezone.now()):
         return False
+    if answer is not None:
+        return answer
     known = _memo.get(_key(node))
     # The row is newer than an answer that this process remembers: another one has found the node silent.
-    if known is None or (known and node.is_healthy is False):
+    return None if known and node.is_healthy is False else known
+
+
+def is_healthy(node: Node) -> bool:
+    """Return whether the node may be given work now: it answers, executes, and is not paused."""
+    known = known_health(node)
+    if known is None:
         known = _ask_once(node)
         _memo.put(_key(node), known=known)
     return known

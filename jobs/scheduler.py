@@ -6,7 +6,7 @@ A claim is a lease: the runner that holds it renews it, and a lease that runs ou
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -21,7 +21,7 @@ from jobs import breaker, news, nodes
 from jobs.models import Attempt, Job, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
-from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledUpdate
+from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate
 
 logger = structlog.get_logger(__name__)
 
@@ -58,36 +58,22 @@ def claim_next(*, look_around: bool = True) -> Claim | Idle:
 
     Without `look_around` only the latter: for whoever has just looked, or whose process has.
     """
-    now = timezone.now()
     if look_around:
+        now = timezone.now()
         adopted = _adopt(now)
         if adopted is not None:
             return adopted
         if not _first_due(now):
             return Idle.NOTHING_DUE
-    return _claim_for_any_node(now, look_around=look_around)
-
-
-def _claim_for_any_node(now: datetime, *, look_around: bool) -> Claim | Idle:
-    in_service = _in_service()
-    gate_is_open = False
-    for node in in_service:
-        if node.in_flight >= max(1, breaker.depth(node, now)):
-            gate_is_open = gate_is_open or node.is_healthy is not False
-            continue
-        if not nodes.is_healthy(node):
-            continue
-        if look_around and not gate_is_open:
-            open_gate()
-        gate_is_open = True
-        outcome = _claim_for(node, places=_places(in_service))
-        if outcome is not Idle.NODES_FULL:
-            return outcome
-    if gate_is_open:
-        return Idle.NODES_FULL
+    asked: dict[int, bool] = {}
+    while isinstance(outcome := _claim(asked, look_around=look_around), Node):
+        asked[outcome.pk] = nodes.is_healthy(outcome)  # never within the transaction: it may take seconds
     if look_around:
-        report_closed_gate()
-    return Idle.NO_HEALTHY_NODE
+        if outcome is Idle.NO_HEALTHY_NODE:
+            report_closed_gate()
+        elif outcome is Idle.NOTHING_DUE:
+            open_gate()
+    return outcome
 
 
 def renew(lease: Lease, *, now: datetime) -> None:
@@ -149,31 +135,47 @@ def _adopt(now: datetime) -> Claim | None:
     return None
 
 
-def _claim_for(node: Node, *, places: int) -> Claim | Idle:
+def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | Node:
+    """Claim for the least busy node that is healthy; returns a node that must be asked first whether it is.
+
+    `asked` holds what nodes have answered to that.
+    """
     with transaction.atomic():
         # Locking every node makes claims one after another: the caps below are exact, not nearly so.
-        locked = _lock_nodes()
+        every = _lock_nodes()
+        loads = dict(_loads())
         now = timezone.now()
-        depths = {row.pk: breaker.depth(row, now) for row in locked}
-        if len(_at_work(node.pk)) >= depths.get(node.pk, 0):
-            return Idle.NODES_FULL
-        best = _best_due(now, settings.MAX_RUNNING_JOBS_PER_USER)
-        if not best:
-            return Idle.NOTHING_DUE
+        in_service = [row for row in every if row.is_enabled and not row.is_draining]
+        has_full = False
+        for node in sorted(in_service, key=lambda row: (row.is_healthy is False, loads.get(row.pk, 0))):
+            if loads.get(node.pk, 0) >= max(1, breaker.depth(node, now)):
+                has_full = has_full or node.is_healthy is not False
+                continue
+            known = nodes.known_health(node, answer=asked.get(node.pk))
+            if known is None:
+                return node
+            if known:
+                return _claim_for(node, now, places=_places(in_service), look_around=look_around)
+    return Idle.NODES_FULL if has_full else Idle.NO_HEALTHY_NODE
+
+
+def _claim_for(node: Node, now: datetime, *, places: int, look_around: bool) -> Claim | Idle:
+    while best := _best_due(now, settings.MAX_RUNNING_JOBS_PER_USER):
         job = best[0]
         lease = Lease(job.pk, uuid.uuid4())
         until, started = now + settings.JOB_LEASE, job.started_at or now
-        was_marked = job.waiting_for_gpu
-        if not _begin(job.pk, lease.token, until, started):  # cancelled between the two statements
-            return Idle.NODES_FULL
+        if not _begin(job.pk, lease.token, until, started):
+            continue  # cancelled between the two statements
+        if job.waiting_for_gpu or look_around:
+            # So may others be marked; the claim holds, whatever becomes of that.
+            transaction.on_commit(open_gate, robust=True)
         job.status, job.started_at, job.next_attempt_at = JobStatus.RUNNING, started, None
         job.lease_token, job.lease_until, job.waiting_for_gpu = lease.token, until, False
         attempt = Attempt(job=job, node=node, number=job.attempts_made + 1, created_at=now)
         _insert(attempt)
         news.tell(job.pk)
-        if was_marked:  # and so may others be; the claim holds, whatever becomes of that
-            transaction.on_commit(open_gate, robust=True)
-    return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
+        return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
+    return Idle.NOTHING_DUE
 
 
 def _places(in_service: Sequence[Node]) -> int:
@@ -210,8 +212,13 @@ _first_waiting = Compiled(
     lambda: Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).order_by("id").only("pk")[:1]
 )
 _abandoned = Compiled(lambda now: Job.objects.abandoned(now).order_by("lease_until")[:MOST_ADOPTERS])
-_in_service = Compiled(lambda: Node.objects.in_service().with_load())
-_lock_nodes = Compiled(lambda: Node.objects.select_for_update().order_by("pk").only("pk", "tripped_until"))
-_at_work = Compiled(
-    lambda node: Attempt.objects.filter(node=node, status=AttemptStatus.ACTIVE).order_by().only("pk")
+_lock_nodes = Compiled(lambda: Node.objects.select_for_update().order_by("pk"))
+_loads = CompiledNumbers(
+    lambda: (
+        Attempt.objects.filter(status=AttemptStatus.ACTIVE)
+        .order_by()
+        .values("node")
+        .annotate(count=Count("pk"))
+        .values_list("node", "count")
+    )
 )

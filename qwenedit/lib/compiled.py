@@ -7,16 +7,18 @@ how the statement looks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model, QuerySet
 from django.db.models.constants import OnConflict
 from django.db.models.query import get_related_populators
 from django.db.models.sql import InsertQuery, UpdateQuery
+from django.db.transaction import get_connection
 
 M = TypeVar("M", bound=Model)
 Argument = int | datetime | UUID | str
@@ -33,18 +35,18 @@ class _Statement:
         self._write = write
         self._compiled: dict[str, tuple[str, list[Any]]] = {}
 
-    def fill(self, arguments: Iterable[Argument]) -> tuple[str, list[Any]]:
+    def fill(self, arguments: Sequence[Argument], database: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
         """Return SQL and parameters."""
-        values = [_adapted(argument) for argument in arguments]
-        if connection.vendor not in self._compiled:
-            self._compiled[connection.vendor] = self._compile(arguments)
-        sql, template = self._compiled[connection.vendor]
+        values = [_adapted(argument, database) for argument in arguments]
+        if database.vendor not in self._compiled:
+            self._compiled[database.vendor] = self._compile(arguments, database)
+        sql, template = self._compiled[database.vendor]
         return sql, [values[part.place] if isinstance(part, _Place) else part for part in template]
 
-    def _compile(self, arguments: Iterable[Argument]) -> tuple[str, list[Any]]:
+    def _compile(self, arguments: Sequence[Argument], database: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
         marks = [_mark(argument, place) for place, argument in enumerate(arguments)]
         sql, parameters = self._write(marks)
-        places = {_adapted(mark): _Place(place) for place, mark in enumerate(marks)}
+        places = {_adapted(mark, database): _Place(place) for place, mark in enumerate(marks)}
         return sql, [_place_of(parameter, places) for parameter in parameters]
 
 
@@ -61,16 +63,17 @@ class Compiled(Generic[M]):
 
     def __call__(self, *arguments: Argument) -> list[M]:
         """Return the rows."""
-        statement = self._statement.fill(arguments)
-        with connection.cursor() as cursor:
+        database = get_connection()
+        statement = self._statement.fill(arguments, database)
+        with database.cursor() as cursor:
             cursor.execute(*statement)
-            return self._readers[connection.vendor].rows(cursor.fetchall())
+            return self._readers[database.vendor].rows(cursor.fetchall())
 
     def _write(self, marks: list[Argument]) -> Written:
         query = self._build(*marks).query
         compiler = query.get_compiler(DEFAULT_DB_ALIAS)
         sql, parameters = compiler.as_sql()
-        self._readers[connection.vendor] = _Reader(compiler)
+        self._readers[compiler.connection.vendor] = _Reader(compiler)
         return sql, parameters
 
 
@@ -110,8 +113,9 @@ class CompiledNumbers:
 
     def __call__(self, *arguments: Argument) -> list[tuple[Any, ...]]:
         """Return the rows."""
-        with connection.cursor() as cursor:
-            cursor.execute(*self._statement.fill(arguments))
+        database = get_connection()
+        with database.cursor() as cursor:
+            cursor.execute(*self._statement.fill(arguments, database))
             return list(cursor.fetchall())
 
 
@@ -130,8 +134,9 @@ class CompiledUpdate:
 
     def __call__(self, *arguments: Argument) -> int:
         """Update the rows; return how many they were."""
-        with connection.cursor() as cursor:
-            cursor.execute(*self._statement.fill(arguments))
+        database = get_connection()
+        with database.cursor() as cursor:
+            cursor.execute(*self._statement.fill(arguments, database))
             return int(cursor.rowcount)
 
 
@@ -154,11 +159,12 @@ class CompiledInsert(Generic[M]):
             for field in self._model._meta.local_concrete_fields
             if field is not key or row.pk is not None
         ]
-        if connection.vendor not in self._sql:
-            self._sql[connection.vendor] = self._compile(row, fields, key)
-        values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
-        with connection.cursor() as cursor:
-            cursor.execute(self._sql[connection.vendor], values)
+        database = get_connection()
+        if database.vendor not in self._sql:
+            self._sql[database.vendor] = self._compile(row, fields, key)
+        values = [field.get_db_prep_save(field.pre_save(row, add=True), database) for field in fields]
+        with database.cursor() as cursor:
+            cursor.execute(self._sql[database.vendor], values)
             inserted = cursor.fetchone()
         if inserted is None:
             return False
@@ -199,9 +205,9 @@ def _place_of(parameter: Any, places: Mapping[Any, _Place]) -> Any:
         return parameter
 
 
-def _adapted(value: Argument) -> Any:
+def _adapted(value: Argument, database: BaseDatabaseWrapper) -> Any:
     if isinstance(value, datetime):
-        return connection.ops.adapt_datetimefield_value(value)
-    if isinstance(value, UUID) and not connection.features.has_native_uuid_field:
+        return database.ops.adapt_datetimefield_value(value)
+    if isinstance(value, UUID) and not database.features.has_native_uuid_field:
         return value.hex
     return value
