@@ -11,16 +11,15 @@ import secrets
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import websocket
 
+from bench.plain_http import PlainHttp, form
 from jobs.comfy.workflow import Workflow, WorkflowInputs
 
 WORKFLOW = "qwen_image_edit_2511"
-BOUNDARY = "bench-8d1f"
 STEPS = '{"type": "progress'  # how messages begin that tell of steps: most of them, and of no use here
 
 
@@ -30,7 +29,7 @@ class DirectClient:
     def __init__(self, url: str) -> None:
         address = urlsplit(url).netloc
         self._client_id = uuid.uuid4().hex
-        self._http = HTTPConnection(address, timeout=60)
+        self._http = PlainHttp(url)
         self._events = websocket.create_connection(
             f"ws://{address}/ws?clientId={self._client_id}",
             timeout=60,
@@ -60,18 +59,11 @@ class DirectClient:
             )
         )
         body = {"prompt": graph, "prompt_id": prompt_id, "client_id": self._client_id}
-        self._ask("POST", "/prompt", json.dumps(body).encode(), "application/json")
-        return self._ask("GET", f"/view?{urlencode(self._wait(prompt_id))}")
+        self._http.ask("POST", "/prompt", json.dumps(body).encode(), "application/json")
+        return self._http.ask("GET", f"/view?{urlencode(self._wait(prompt_id))}")
 
     def _upload(self, photo: bytes) -> str:
-        name = f"{secrets.token_hex(8)}.jpg"
-        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{name}"'
-        body = (
-            f"{head}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
-            + photo
-            + f"\r\n--{BOUNDARY}--\r\n".encode()
-        )
-        answer = self._ask("POST", "/upload/image", body, f"multipart/form-data; boundary={BOUNDARY}")
+        answer = self._http.ask("POST", "/upload/image", *form(photo, name=f"{secrets.token_hex(8)}.jpg"))
         return str(json.loads(answer)["name"])
 
     def _wait(self, prompt_id: str) -> dict[str, Any]:
@@ -90,14 +82,6 @@ class DirectClient:
                 return picture
             elif event["type"] in ("execution_error", "execution_interrupted"):
                 raise RuntimeError(message)
-
-    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
-        self._http.request(method, path, body, {"Content-Type": kind} if kind else {})
-        answer = self._http.getresponse()
-        data = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{method} {path}: {answer.status} {data[:300]!r}")
-        return data
 
 
 def edit_one_by_one(url: str, photo: bytes, count: int) -> list[float]:

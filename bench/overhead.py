@@ -9,15 +9,16 @@ WebSocket and fetches the result, and keeps nothing. Both go on in turns, so tha
 
 from __future__ import annotations
 
+import json
 import time
 
-import requests
-
 from bench.direct import DirectClient
+from bench.plain_http import PlainHttp, form
 from bench.report import Figures, Goal, percentiles, run
 from bench.system import System, costless_comfyui, installation, picture, wait_until
 
 WARM_UP = 10
+POLL = 0.05  # seconds
 GOALS = (Goal("overhead_ms_p50", 25), Goal("overhead_ms_p99", 100))
 
 
@@ -41,23 +42,18 @@ def _compare(system: System, comfyui: str, count: int) -> Figures:
     user, _ = register_api_user(username="bench")
     _, key = create_api_key(user=user)
     photo = picture("JPEG")
-    session = requests.Session()
-    session.headers["Authorization"] = f"Bearer {key}"
+    api = PlainHttp(system.url, {"Authorization": f"Bearer {key}"})
+    submission = form(photo, prompt="make it an ink drawing")
 
     def edit() -> tuple[float, float, float]:
         """Return the milliseconds of an edit: in all, in the queue and on its node, for the answer."""
         sent = time.time()
-        answer = session.post(
-            f"{system.url}/api/v1/jobs/",
-            files={"image": ("photo.jpg", photo, "image/jpeg")},
-            data={"prompt": "make it an ink drawing"},
-            timeout=30,
-        )
+        answer = api.ask("POST", "/api/v1/jobs/", *submission)
         answered = time.time()
-        answer.raise_for_status()
-        ours = Job.objects.filter(pk=answer.json()["id"])
+        ours = Job.objects.filter(pk=json.loads(answer)["id"])
         # Seldom enough to take nothing from the system, which tells the moment itself.
-        wait_until(lambda: ours.filter(finished_at__isnull=False).exists(), every=0.02)
+        time.sleep(POLL)
+        wait_until(lambda: ours.filter(finished_at__isnull=False).exists(), every=POLL)
         job = ours.get()
         if job.status != "succeeded" or job.finished_at is None:
             raise SystemExit(f"Job {job.pk} {job.status}: {job.error_code} {job.error_message}")
