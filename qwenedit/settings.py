@@ -175,11 +175,10 @@ CACHE_URL = REDIS_URL or f"unix://{EMBEDDED_VALKEY_SOCKET}?db=1"
 CELERY_BROKER_URL = REDIS_URL or f"redis+socket://{EMBEDDED_VALKEY_SOCKET}?virtual_host=0"
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "qwenedit.lib.shared_cache.SharedRedisCache",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "qwenedit",
         "OPTIONS": {
-            "pool_class": "qwenedit.lib.cache_pool.SharedPool",
             "max_connections": 1000,  # more than a process has threads: the pool does not wait, it refuses
             "socket_timeout": 2,
             "socket_connect_timeout": 2,

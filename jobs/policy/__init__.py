@@ -6,7 +6,7 @@ anything is charged. Where minors are concerned it errs on the careful side: swi
 is rejected on a child.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +14,8 @@ from jobs.policy.rules import Policy, PolicyError, Rule
 from qwenedit.errors import DomainError
 
 __all__ = ["PolicyError", "PromptRejected", "check_prompt", "rules"]
+
+REMEMBERED = 1024  # texts: programs send the same one with picture after picture
 
 
 class PromptRejected(DomainError):
@@ -39,6 +41,11 @@ def _policy() -> Policy:
     return policy
 
 
+@lru_cache(REMEMBERED)
+def _first_broken(text: str) -> Rule | None:
+    return _policy().first_broken(text)
+
+
 def rules() -> tuple[Rule, ...]:
     """Return the rules in force, in order of precedence; the first call reads their file, for 0.2 s or more.
 
@@ -52,6 +59,6 @@ def check_prompt(text: str) -> None:
 
     Errors: PromptRejected for the first rule broken.
     """
-    rule = _policy().first_broken(text)
+    rule = _first_broken(text)
     if rule is not None:
         raise PromptRejected(rule.titles["en"], rule=rule.id, rule_titles=dict(rule.titles))
