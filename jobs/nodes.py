@@ -23,6 +23,7 @@ from celery.signals import worker_init
 from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from redis.exceptions import RedisError
@@ -159,7 +160,7 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
     """Ask a node how it is, record the answer on its row, and return whether it may be given work.
 
     `look_at_queue` also asks whether it executes anything: HTTP keeps answering after ComfyUI's execution
-    thread has died; then prompts wait and none runs.
+    thread has died; then prompts wait and none runs. And it takes off the node what nobody waits for.
     """
     try:
         stats = client_of(node).system_stats()
@@ -169,6 +170,8 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
         answers = False
     else:
         answers = _record_answer(node.pk, stats, queue)
+        if queue is not None:
+            _take_off_forsaken(node, queue)
     _remember(node, answers=answers)
     return answers
 
@@ -180,16 +183,35 @@ def overdue(running: Sequence[str]) -> set[str]:
     that loads a model is deaf to our cancelling, but not for so long. ComfyUI keeps a prompt among those that
     run if its thread died within it.
     """
+    began = Coalesce("executing_at", "submitted_at", "created_at")
+    limit = timezone.now() - timedelta(seconds=settings.COMFYUI_TIMEOUT) - OVERDUE_AFTER
+    over = _over(running).annotate(began=began).filter(began__lt=limit)
+    return {str(pk) for pk in over.values_list("pk", flat=True)}
+
+
+def _take_off_forsaken(node: Node, queue: QueueState) -> None:
+    """Cancel the prompts of attempts that are over: the node was silent when they ended, or deaf just then.
+
+    Not on a node that executes nothing: what waits there is how that is seen.
+    """
+    if queue.is_stalled(overdue=overdue(queue.running)):
+        return
+    for attempt in _over([*queue.running, *queue.pending]).exclude(status=AttemptStatus.SUCCEEDED):
+        with suppress(ComfyError):
+            if client_of(node).cancel(str(attempt.pk)):
+                logger.info(
+                    "Prompt that nobody waits for taken off its node", node=node.name, job_id=attempt.job_id
+                )
+
+
+def _over(prompts: Sequence[str]) -> QuerySet[Attempt]:
+    """Return those of our attempts among the prompts of a node that have ended for us."""
     known = []
-    for prompt_id in running:
+    for prompt_id in prompts:
         with suppress(ValueError):  # somebody else's
             known.append(UUID(prompt_id))
-    if not known:
-        return set()
-    began = Coalesce("executing_at", "submitted_at", "created_at")
-    over = Attempt.objects.filter(pk__in=known).exclude(status=AttemptStatus.ACTIVE).annotate(began=began)
-    limit = timezone.now() - timedelta(seconds=settings.COMFYUI_TIMEOUT) - OVERDUE_AFTER
-    return {str(pk) for pk in over.filter(began__lt=limit).values_list("pk", flat=True)}
+    attempts = Attempt.objects.filter(pk__in=known) if known else Attempt.objects.none()
+    return attempts.exclude(status=AttemptStatus.ACTIVE)
 
 
 def _remember(node: Node, *, answers: bool) -> None:

@@ -27,7 +27,7 @@ def test_a_benchmark_that_is_stopped_leaves_no_process_and_no_file(number: signa
             env=os.environ | {"TMPDIR": name},
         )
         try:
-            wait_until(lambda: "postgres" in map(_name, _descendants(bench)), timeout=60)
+            wait_until(lambda: _has_server(bench), timeout=60)
             started = _descendants(bench)
 
             bench.send_signal(number)
@@ -44,12 +44,13 @@ def _descendants(parent: subprocess.Popen) -> list[psutil.Process]:
     return psutil.Process(parent.pid).children(recursive=True)
 
 
-def _name(process: psutil.Process) -> str:
-    """Return the name of the program that a process runs, "" for one that has just ended."""
+def _has_server(bench: subprocess.Popen) -> bool:
+    """Tell whether PostgreSQL serves: then it has processes of its own, which no program of its setting up has."""
     try:
-        return process.name()
-    except psutil.NoSuchProcess:
-        return ""
+        named = [one for one in _descendants(bench) if one.name() == "postgres"]
+        return any(one.ppid() == other.pid for one in named for other in named)
+    except psutil.NoSuchProcess:  # one that has just ended
+        return False
 
 
 def _lives(process: psutil.Process) -> bool:

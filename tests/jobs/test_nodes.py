@@ -8,9 +8,11 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from jobs import nodes
+from jobs.comfy.answers import QueueState
 from jobs.comfy.client import ComfyClient
 from jobs.models import Node
 from jobs.states import AttemptStatus
+from tests.comfy.edits import edit
 from tests.factories import AttemptFactory, NodeFactory
 from tests.servers import SandboxServer
 from tests.waiting import wait_until
@@ -135,6 +137,37 @@ def test_a_node_whose_thread_died_within_a_prompt_is_unhealthy(node: Node, sandb
 
     node.refresh_from_db()
     assert node.stalled_since is not None
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_probe_takes_off_the_node_what_nobody_waits_for(
+    node: Node, sandbox: SandboxServer, is_running: bool
+) -> None:
+    ended = AttemptFactory.create(node=node, status=AttemptStatus.FAILED)
+    followed = AttemptFactory.create(node=node, status=AttemptStatus.ACTIVE)
+    sandbox.control(seconds_per_step=1)
+    client = ComfyClient(sandbox.url)
+    first, second = (str(one.pk) for one in ((ended, followed) if is_running else (followed, ended)))
+    client.submit(edit(client, first, lightning=False), first, "client")
+    client.submit(edit(client, second, lightning=False), second, "client")
+    wait_until(lambda: client.queue().running == [first])
+
+    assert nodes.probe(node, look_at_queue=True)
+
+    wait_until(lambda: client.queue() == QueueState(running=[str(followed.pk)], pending=[]))
+
+
+def test_what_waits_on_a_node_that_executes_nothing_is_left_there_as_its_sign(
+    node: Node, sandbox: SandboxServer
+) -> None:
+    ended = AttemptFactory.create(node=node, status=AttemptStatus.FAILED)
+    sandbox.control(worker_dead=True)
+    client = ComfyClient(sandbox.url)
+    client.submit(_graph(), str(ended.pk), "client")
+
+    nodes.probe(node, look_at_queue=True)
+
+    assert client.queue().pending == [str(ended.pk)]
 
 
 def test_the_gate_does_not_overwrite_what_the_last_look_at_the_queue_found(node: Node) -> None:
