@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import requests
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 READY_LINE = re.compile(r"listening on (?P<url>http://\S+)")
 
 
@@ -103,13 +103,13 @@ class SandboxServer:
         state: dict[str, Any] = answer.json()
         return state
 
-    def stop(self, timeout: float = 5.0) -> int:
+    def stop(self, timeout: float = 30.0) -> int:
         """Stop the server as an operator would (SIGTERM) and return its exit code."""
         return self._end(signal.SIGTERM, timeout)
 
     def kill(self) -> int:
         """Stop the server as the out-of-memory killer would (SIGKILL)."""
-        return self._end(signal.SIGKILL, 5.0)
+        return self._end(signal.SIGKILL, 30.0)
 
     def _end(self, signal_number: int, timeout: float) -> int:
         process, self.process = self.process, None

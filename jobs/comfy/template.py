@@ -28,6 +28,7 @@ bindings.
 This module must not know what the values are; `workflow` fills them in.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,16 +77,12 @@ class Template:
         return sum(not slot.absent for slot in self.pictures)
 
     def assemble(self, pictures: int, variant: str | None) -> Graph:
-        """Return a graph for that many pictures, with nothing filled in.
-
-        Nodes and their inputs may be added, replaced and removed; the values themselves, links too, are the
-        template's own.
-        """
-        graph = _copied(self.graph)
+        """Return a fresh graph for that many pictures, with nothing filled in."""
+        graph = copy.deepcopy(self.graph)
         if variant is not None:
-            graph.update(_copied(self.variants[variant].nodes))
+            graph.update(copy.deepcopy(self.variants[variant].nodes))
             for address, value in self.variants[variant].inputs.items():
-                assign(graph, address, value)
+                assign(graph, address, copy.deepcopy(value))
         for slot in self.pictures[pictures:]:
             for address in slot.absent:
                 _remove(graph, address)
@@ -120,10 +117,6 @@ def assign(graph: Graph, address: str, value: Any) -> None:
 def is_link(value: object) -> bool:
     """Whether an input's value is `[node id, output number]`, as ComfyUI tells links from values."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
-
-
-def _copied(graph: Graph) -> Graph:
-    return {node_id: node | {"inputs": dict(node["inputs"])} for node_id, node in graph.items()}
 
 
 def _remove(graph: Graph, address: str) -> None:

@@ -45,7 +45,7 @@ def _descendants(parent: subprocess.Popen) -> list[psutil.Process]:
 
 
 def _has_server(bench: subprocess.Popen) -> bool:
-    """Tell whether PostgreSQL serves: then it has processes of its own, which no program of its setting up has."""
+    """Tell whether PostgreSQL serves: then it has processes of its own; what sets it up has none."""
     try:
         named = [one for one in _descendants(bench) if one.name() == "postgres"]
         return any(one.ppid() == other.pid for one in named for other in named)

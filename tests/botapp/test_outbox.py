@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from math import ceil
 from typing import Any
 
 import pytest
@@ -182,7 +183,7 @@ def test_what_fails_at_telegram_is_tried_again_after_growing_pauses(
     for _try in range(3):
         assert sending.send_due() == 1
         assert now_of(delivery).status == "pending"
-        waits.append(round((delivery.next_try_at - timezone.now()).total_seconds()))
+        waits.append(ceil((delivery.next_try_at - timezone.now()).total_seconds()))
         hurry()
 
     sending.send_due()

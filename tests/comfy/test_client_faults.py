@@ -177,7 +177,7 @@ def test_a_silent_node_is_given_up_within_the_time_allowed() -> None:
             pytest.raises(ComfyUnreachable),
         ):
             client.system_stats(timeout=0.3)
-    assert 0.2 < time.monotonic() - began < 2
+    assert 0.2 < time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -206,9 +206,9 @@ def test_an_answer_that_trickles_is_given_up_within_the_time_allowed(scripted: S
     given_up = threading.Event()
 
     def trickle(request: Request) -> None:
-        request.handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n")
+        request.handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n")
         with suppress(OSError):
-            for _ in range(60):
+            for _ in range(600):
                 request.handler.wfile.write(b" ")
                 if given_up.wait(0.05):
                     break
@@ -220,7 +220,7 @@ def test_an_answer_that_trickles_is_given_up_within_the_time_allowed(scripted: S
         client.system_stats(timeout=0.4)
     given_up.set()
     assert "no end of the answer" in caught.value.detail
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_a_large_picture_may_take_longer_to_send_than_to_connect() -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from aiohttp import WSMsgType, web
 
+from jobs.comfy import events as events_module
 from jobs.comfy.answers import OutputImage, PromptState
 from jobs.comfy.client import ComfyClient
 from jobs.comfy.errors import OutOfMemory
@@ -158,7 +159,7 @@ def test_after_a_reconnection_the_events_of_the_prompt_go_on(
     before = str(uuid4())
     sandbox.control(seconds_per_step=0.4)
     client.submit(edit(client, before), before, "somebody else")
-    client.submit(edit(client, prompt_id), prompt_id, stream.client_id)
+    client.submit(edit(client, prompt_id, steps=10), prompt_id, stream.client_id)
     wait_for(client, before)
     sandbox.control(drop_websockets=True)
     assert isinstance(follow(stream, Disconnected)[-1], Disconnected)
@@ -218,7 +219,7 @@ def test_a_silent_stream_takes_its_time_and_no_longer() -> None:
     with ScriptedSocketServer(stay) as server, EventStream(server.url, "c", "p") as stream:
         began = time.monotonic()
         assert stream.next(timeout=0.2) is None
-        assert 0.15 < time.monotonic() - began < 2
+        assert 0.15 < time.monotonic() - began < 10
         assert stream.next(timeout=0) is None
         assert stream.is_connected
 
@@ -235,7 +236,7 @@ def test_a_stream_of_useless_messages_takes_its_time_and_no_longer() -> None:
     with ScriptedSocketServer(flood) as server, EventStream(server.url, "c", "p") as stream:
         began = time.monotonic()
         assert stream.next(timeout=0.2) is None
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
 
 
 def test_what_arrived_is_told_even_when_there_is_no_time_to_wait(prompt_id: str) -> None:
@@ -269,7 +270,7 @@ def test_a_node_that_does_not_answer_the_handshake_is_given_up() -> None:
             lost = stream.next(timeout=1)
         assert isinstance(lost, Disconnected)
         assert "secret" not in lost.reason
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
 
 
 def test_a_redirect_does_not_carry_the_password_elsewhere(scripted: ScriptedServer) -> None:
@@ -291,7 +292,7 @@ def old_enough(stream: EventStream) -> None:
 
 def test_a_socket_the_server_closed_is_replaced_under_the_same_id(prompt_id: str) -> None:
     async def goodbye(request: web.Request, sock: web.WebSocketResponse) -> None:
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(3)
         await sock.close()
 
     async def welcome(request: web.Request, sock: web.WebSocketResponse) -> None:
@@ -325,7 +326,9 @@ def test_an_id_is_not_used_again_while_the_server_may_still_hold_the_old_socket(
         assert len(server.handshakes) == 1
 
 
-def test_a_socket_that_breaks_at_once_is_not_tried_for_ever() -> None:
+def test_a_socket_that_breaks_at_once_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_module, "SHORTEST_CONNECTION_SECONDS", 60)
+
     async def slam(request: web.Request, sock: web.WebSocketResponse) -> None:
         await sock.close()
 

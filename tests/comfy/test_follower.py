@@ -74,6 +74,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "POLL_BESIDE_EVENTS", 0.2)
 
 
+@pytest.fixture
+def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave everything to the events, for longer than an edit takes on a busy machine."""
+    monkeypatch.setattr(pace, "POLL_BESIDE_EVENTS", 60.0)
+
+
 def once(action: Callable[[], object]) -> Callable[[Follower], None]:
     """Return a `between` that acts once, as soon as the prompt executes."""
     done = []
@@ -85,6 +91,7 @@ def once(action: Callable[[], object]) -> Callable[[Follower], None]:
     return between
 
 
+@pytest.mark.usefixtures("no_poll")
 def test_events_bring_the_result_without_waiting_for_a_poll(follow: Follow, prompt_id: str) -> None:
     began = time.monotonic()
     progress = []
@@ -131,6 +138,7 @@ def test_out_of_memory_frees_the_nodes_memory(
     assert freed == [sandbox.url]
 
 
+@pytest.mark.usefixtures("no_poll")
 def test_a_node_that_raises_ends_the_attempt_at_once(follow: Follow, sandbox: SandboxServer) -> None:
     sandbox.control(runtime_error=1)
     began = time.monotonic()

@@ -69,10 +69,10 @@ def test_a_runner_whose_node_answers_slowly_keeps_its_job(
     submit: Submit, node: object, sandbox: SandboxServer, settings: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "RENEW_EVERY", 0.2)
-    settings.JOB_LEASE = timedelta(seconds=1)
+    settings.JOB_LEASE = timedelta(seconds=2)
     job = submit()
     slow = claim()
-    sandbox.control(delay=2)  # every upload, prompt and poll takes twice as long as the lease
+    sandbox.control(delay=3)  # every upload, prompt and poll takes longer than the lease
 
     worker = in_thread(lambda: runner._run(slow))
     adopted = []
@@ -82,7 +82,7 @@ def test_a_runner_whose_node_answers_slowly_keeps_its_job(
         job.refresh_from_db()
         return job.status == JobStatus.SUCCEEDED
 
-    wait_until(finished)
+    wait_until(finished, timeout=90)
     worker.join(30)
     assert adopted == []
 
@@ -181,7 +181,7 @@ def test_a_database_that_restarts_during_an_edit_costs_nothing(
 ) -> None:
     monkeypatch.setattr(attempts, "PROGRESS_EVERY", 1e12)
     job = submit()
-    sandbox.control(seconds_per_step=0.3)
+    sandbox.control(seconds_per_step=1)
     worker = in_thread(lambda: runner._run(claim()))
     wait_until(lambda: Attempt.objects.filter(executing_at__isnull=False).exists())
 

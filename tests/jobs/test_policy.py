@@ -3,7 +3,7 @@
 import pickle
 import random
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -206,22 +206,23 @@ def test_text_is_normalised(written: str, read: str) -> None:
 )
 def test_a_hostile_prompt_of_the_greatest_length_takes_no_noticeable_time(text: str) -> None:
     rules()
-    started = perf_counter()
+    started = thread_time()
     rule_against(text)
-    assert perf_counter() - started < 1
+    assert thread_time() - started < 1
 
 
 def test_time_grows_with_length_and_no_faster() -> None:
     rules()
 
     def seconds(text: str) -> float:
-        started = perf_counter()
+        started = thread_time()
         rule_against(text)
-        return perf_counter() - started
+        return thread_time() - started
 
     phrase = "Take the picture apart, sins off, remove the a of all the her. "
-    short = min(seconds(phrase * 20) for _ in range(5))
-    long = min(seconds(phrase * 160) for _ in range(5))
+    # Each text once: what was judged a moment ago is not judged again.
+    short = min(seconds(f"{phrase * 20}{number}") for number in range(5))
+    long = min(seconds(f"{phrase * 160}{number}") for number in range(5))
     assert long < 8 * short * 4
 
 

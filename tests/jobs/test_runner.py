@@ -461,7 +461,7 @@ def test_a_worker_that_stops_hands_its_job_on_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = submit()
-    sandbox.control(seconds_per_step=0.5)
+    sandbox.control(seconds_per_step=1)
     worker = in_background()
     wait_until(lambda: Attempt.objects.filter(executing_at__isnull=False).exists())
 
