@@ -9,6 +9,7 @@ WebSocket and fetches the result, and keeps nothing. Both go on in turns, so tha
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 
@@ -43,10 +44,11 @@ def _compare(system: System, comfyui: str, count: int) -> Figures:
     _, key = create_api_key(user=user)
     photo = picture("JPEG")
     api = PlainHttp(system.url, {"Authorization": f"Bearer {key}"})
-    submission = form(photo, prompt="make it an ink drawing")
+    prompts = (f"make it an ink drawing, number {number}" for number in itertools.count(1))
 
     def edit() -> tuple[float, float, float]:
         """Return the milliseconds of an edit: in all, in the queue and on its node, for the answer."""
+        submission = form(photo, prompt=next(prompts))  # words of its own: judged ones are remembered
         sent = time.time()
         answer = api.ask("POST", "/api/v1/jobs/", *submission)
         answered = time.time()

@@ -112,7 +112,10 @@ class NodeQuerySet(models.QuerySet["Node"]):
         return self.filter(is_enabled=True, is_draining=False)
 
     def with_load(self) -> NodeQuerySet:
-        """Annotate `in_flight`, the attempts on the node now; the least busy first, silent nodes last."""
+        """Annotate `in_flight`, the attempts on the node now; in the order in which claims take nodes.
+
+        The least busy come first, silent ones last.
+        """
         # Counted in the few rows of a partial index: a join would read every attempt ever made.
         active = Attempt.objects.filter(node=models.OuterRef("pk"), status=AttemptStatus.ACTIVE)
         counted = active.order_by().values("node").annotate(count=models.Count("pk")).values("count")

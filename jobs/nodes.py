@@ -106,14 +106,14 @@ def client_of(node: Node) -> ComfyClient:
 def known_health(node: Node, *, answer: bool | None = None) -> bool | None:
     """Return whether the node may be given work, as far as is known without asking; None where it is not.
 
-    `answer` is what it has just said. A pause is on its row, and others may have begun it since.
+    `answer` is what it has just said. The row is newer than that, and than what this process remembers:
+    another one may have paused the node since, or found it silent.
     """
     if breaker.is_paused(node, timezone.now()):
         return False
     if answer is not None:
-        return answer
+        return answer and node.is_healthy is not False
     known = _memo.get(_key(node))
-    # The row is newer than an answer that this process remembers: another one has found the node silent.
     return None if known and node.is_healthy is False else known
 
 
@@ -167,12 +167,12 @@ def probe(node: Node, *, look_at_queue: bool = False) -> bool:
         queue = client_of(node).queue(timeout=5) if look_at_queue else None
     except ComfyError as error:
         _record_silence(node.pk, error.detail)
-        answers = False
+        queue, answers = None, False
     else:
         answers = _record_answer(node.pk, stats, queue)
-        if queue is not None:
-            _take_off_forsaken(node, queue)
     _remember(node, answers=answers)
+    if answers and queue is not None:
+        _take_off_forsaken(node, queue)
     return answers
 
 
@@ -192,12 +192,12 @@ def overdue(running: Sequence[str]) -> set[str]:
 def _take_off_forsaken(node: Node, queue: QueueState) -> None:
     """Cancel the prompts of attempts that are over: the node was silent when they ended, or deaf just then.
 
-    Not on a node that executes nothing: what waits there is how that is seen.
+    Not where none runs: what waits on a node that executes nothing is how that is seen.
     """
-    if queue.is_stalled(overdue=overdue(queue.running)):
+    if not queue.running:
         return
-    for attempt in _over([*queue.running, *queue.pending]).exclude(status=AttemptStatus.SUCCEEDED):
-        with suppress(ComfyError):
+    with suppress(ComfyError):  # the next probe tries again
+        for attempt in _over([*queue.running, *queue.pending]).exclude(status=AttemptStatus.SUCCEEDED):
             if client_of(node).cancel(str(attempt.pk)):
                 logger.info(
                     "Prompt that nobody waits for taken off its node", node=node.name, job_id=attempt.job_id

@@ -71,7 +71,7 @@ def claim_next(*, look_around: bool = True) -> Claim | Idle:
     if look_around:
         if outcome is Idle.NO_HEALTHY_NODE:
             report_closed_gate()
-        elif outcome is Idle.NOTHING_DUE:
+        elif isinstance(outcome, Idle):
             open_gate()
     return outcome
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import structlog
 from celery import current_app
-from django.core.cache import cache as shared_cache
+from django.core.cache import cache
 from django.dispatch import receiver
 from django_structlog.celery.signals import modify_context_before_task_publish
 from kombu import Connection
@@ -30,7 +30,9 @@ def publish(task: str, *, countdown: float | None = None, **arguments: Any) -> b
     A broker that is down costs the work seconds, and the caller two at most.
     """
     try:
-        with producers[_broker(current_app.conf.broker_write_url)].acquire(block=True, timeout=2) as producer:
+        with producers[_pool_key(current_app.conf.broker_write_url)].acquire(
+            block=True, timeout=2
+        ) as producer:
             current_app.send_task(task, kwargs=arguments, countdown=countdown, producer=producer, retry=False)
     except (LimitExceeded, OperationalError, OSError) as error:
         logger.warning("wake-up not published, a sweep will find the work", task=task, reason=str(error))
@@ -38,8 +40,8 @@ def publish(task: str, *, countdown: float | None = None, **arguments: Any) -> b
     return True
 
 
-@cache
-def _broker(url: str) -> Connection:
+@functools.cache
+def _pool_key(url: str) -> Connection:
     """Return the key of the pool, which opens connections of its own."""
     return current_app.connection_for_write(url, transport_options=IMPATIENCE)
 
@@ -53,7 +55,7 @@ class WakeUp:
     def publish(self) -> None:
         """Publish it, unless one is under way."""
         try:
-            if not shared_cache.add(self._flag, 1, timeout=UNDER_WAY_SECONDS):
+            if not cache.add(self._flag, 1, timeout=UNDER_WAY_SECONDS):
                 return
         except RedisError:
             pass  # without the cache there are more messages than needed, and no harm in it
@@ -63,7 +65,7 @@ class WakeUp:
     def take(self) -> None:
         """Let the next row be told of by a message of its own: whoever calls looks at the rows after this."""
         with suppress(RedisError):
-            shared_cache.delete(self._flag)
+            cache.delete(self._flag)
 
     @property
     def _flag(self) -> str:

@@ -182,7 +182,7 @@ def test_a_server_whose_starter_died_in_the_middle_is_awaited_not_doubled(
     program = servers(bundled.folder)[0].exe()
     bundled.release()
     slow = tmp_path / "valkey-server"
-    slow.write_text(f'#!/bin/sh\n[ "$1" = --version ] || sleep 2\nexec {program} "$@"\n')
+    slow.write_text(f'#!/bin/sh\n[ "$1" = --version ] || sleep 8\nexec {program} "$@"\n')
     slow.chmod(0o755)
 
     starter = user(PATH=f"{tmp_path}:{os.environ['PATH']}")
@@ -195,10 +195,10 @@ def test_a_server_whose_starter_died_in_the_middle_is_awaited_not_doubled(
 
 
 def test_a_server_that_hangs_is_replaced(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qwenedit.embedded.START_TIMEOUT", 1.0)
-    monkeypatch.setattr("qwenedit.embedded.ANSWER_TIMEOUT", 0.2)
     valkey.ensure()
     [hung] = servers(valkey.folder)
+    monkeypatch.setattr("qwenedit.embedded.START_TIMEOUT", 5.0)
+    monkeypatch.setattr("qwenedit.embedded.ANSWER_TIMEOUT", 1.0)
     hung.send_signal(signal.SIGSTOP)
     valkey.ensure()
     assert valkey.answers()

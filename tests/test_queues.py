@@ -65,6 +65,13 @@ def test_beat_publishes_without_loading_django_and_ends_on_sigterm(
             # Everything of that tick: a signal in mid-publishing ends it just as well, but not with 0.
             tasks = {entry["task"] for entry in app.conf.beat_schedule.values() if entry["schedule"] <= 5}
             wait_until(lambda: all(task in published(connection) for task in tasks))
+            readings = [""]
+
+            def is_quiet() -> bool:
+                readings.append(published(connection))
+                return readings[-1] == readings[-2]
+
+            wait_until(is_quiet, every=0.2)
             beat.send_signal(signal.SIGTERM)
             assert beat.wait(20) == 0
             assert "django.db" not in (folder / "imported").read_text()

@@ -129,13 +129,16 @@ def test_bulk_takes_no_slot_ahead_so_that_a_result_waits_for_one_message_at_most
         thread.start()
     try:
         time.sleep(0.5)  # bulk is at full speed
+        began = time.monotonic()
         waits = [clock.told_by(partial(pace.wait, chat_id, Lane.RESULTS)) for chat_id in range(1, 11)]
+        took = time.monotonic() - began
     finally:
         ended.set()
         for thread in threads:
             thread.join()
 
     assert max(waits) < 2 / 20 + 0.05
+    assert took < 10 * (2 / 20 + 0.05) + 5  # nor is anybody kept waiting for a lock
 
 
 @pytest.mark.usefixtures("either_way")

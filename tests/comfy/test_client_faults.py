@@ -176,8 +176,8 @@ def test_a_silent_node_is_given_up_within_the_time_allowed() -> None:
             client_of(f"http://127.0.0.1:{silent.getsockname()[1]}") as client,
             pytest.raises(ComfyUnreachable),
         ):
-            client.system_stats(timeout=0.3)
-    assert 0.2 < time.monotonic() - began < 10
+            client.system_stats(timeout=3)  # longer than without
+    assert 2.9 < time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(
@@ -217,10 +217,10 @@ def test_an_answer_that_trickles_is_given_up_within_the_time_allowed(scripted: S
     scripted.answers["GET", "/system_stats"] = trickle
     began = time.monotonic()
     with client_of(scripted.url) as client, pytest.raises(ComfyUnreachable) as caught:
-        client.system_stats(timeout=0.4)
+        client.system_stats(timeout=3)
     given_up.set()
     assert "no end of the answer" in caught.value.detail
-    assert time.monotonic() - began < 10
+    assert 2.9 < time.monotonic() - began < 20
 
 
 def test_a_large_picture_may_take_longer_to_send_than_to_connect() -> None:

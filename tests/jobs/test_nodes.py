@@ -143,7 +143,8 @@ def test_a_node_whose_thread_died_within_a_prompt_is_unhealthy(node: Node, sandb
 def test_a_probe_takes_off_the_node_what_nobody_waits_for(
     node: Node, sandbox: SandboxServer, is_running: bool
 ) -> None:
-    ended = AttemptFactory.create(node=node, status=AttemptStatus.FAILED)
+    long_ago = timezone.now() - timedelta(hours=1)  # a machine that slept
+    ended = AttemptFactory.create(node=node, status=AttemptStatus.FAILED, executing_at=long_ago)
     followed = AttemptFactory.create(node=node, status=AttemptStatus.ACTIVE)
     sandbox.control(seconds_per_step=1)
     client = ComfyClient(sandbox.url)

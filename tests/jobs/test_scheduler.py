@@ -5,10 +5,10 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
-from jobs import scheduler
+from jobs import nodes, scheduler
 from jobs.models import Attempt, Job, Node, StaleState
 from jobs.scheduler import Claim, Idle
 from jobs.states import AttemptStatus, JobStatus
@@ -186,6 +186,68 @@ def test_while_no_node_answers_jobs_stay_queued_and_say_so(
     assert (job.status, job.waiting_for_gpu, job.attempts.count()) == (JobStatus.QUEUED, True, 0)
     line = f"ComfyUI health check failed for job {job.pk}, returning to queue"
     assert any(line in record.getMessage() for record in caplog.records)
+
+
+def test_a_node_is_asked_outside_the_transaction_of_the_claim(
+    submit: Submit, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    is_healthy = nodes.is_healthy
+
+    def watched(node: Node) -> bool:
+        asked.append((node, connection.in_atomic_block))
+        return is_healthy(node)
+
+    monkeypatch.setattr(nodes, "is_healthy", watched)
+    submit()
+
+    assert isinstance(scheduler.claim_next(), Claim)
+    assert asked == [(node, False)]
+
+
+def test_a_node_that_turns_out_silent_leaves_the_job_to_the_next_one(submit: Submit, sandbox: object) -> None:
+    NodeFactory.create(url="http://127.0.0.1:1")
+    answers = NodeFactory.create(url=sandbox.url)
+    submit()
+
+    claim = scheduler.claim_next()
+
+    assert isinstance(claim, Claim)
+    assert claim.attempt.node == answers
+
+
+def test_jobs_that_wait_for_a_full_node_do_not_wait_for_a_silent_one(
+    submit: Submit, node: Node, settings: object
+) -> None:
+    settings.COMFYUI_NODE_DEPTH = 1
+    NodeFactory.create(url="http://127.0.0.1:1")
+    submit()
+    waiting = submit()
+    assert isinstance(scheduler.claim_next(), Claim)
+    Job.objects.filter(pk=waiting.pk).update(waiting_for_gpu=True)  # by a look that was overtaken
+
+    assert scheduler.claim_next() is Idle.NODES_FULL
+    waiting.refresh_from_db()
+    assert not waiting.waiting_for_gpu
+
+
+def test_a_job_that_is_cancelled_under_a_claim_leaves_it_to_the_next_job(
+    submit: Submit, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled, queued = submit(), submit()
+    begin = scheduler._begin
+
+    def overtaken(pk: int, *arguments: object) -> int:
+        if pk == cancelled.pk:
+            Job.objects.filter(pk=pk).update(status=JobStatus.CANCELLED)
+        return begin(pk, *arguments)
+
+    monkeypatch.setattr(scheduler, "_begin", overtaken)
+
+    claim = scheduler.claim_next()
+
+    assert isinstance(claim, Claim)
+    assert claim.job == queued
 
 
 def test_a_marked_job_that_is_claimed_takes_the_mark_off_the_others(submit: Submit, node: Node) -> None:

@@ -77,7 +77,7 @@ class LocalRun:
 
     def child(self, words: str) -> psutil.Process:
         """Find the one process of this run whose command line has `words`."""
-        [found] = [process for process in self.marked() if words in " ".join(process.cmdline())]
+        [found] = [process for process in self.marked() if words in _command_line(process)]
         return found
 
     def marked(self) -> list[psutil.Process]:
@@ -127,3 +127,11 @@ class LocalRun:
         for process in self.traces():
             process.kill()
         self._reader.join(5)
+
+
+def _command_line(process: psutil.Process) -> str:
+    """Return what a process was started with, "" for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

@@ -76,7 +76,7 @@ def test_a_top_up_is_paid_at_the_sandbox_and_brings_its_points(running: LocalRun
         body = {"amount": 100, "method": "card"}
         started = buyer.post(f"{site}/api/v1/payments/", json=body, timeout=30).json()
         requests.post(started["confirmation_url"], data={"choice": "bank_card"}, timeout=30)
-        running.says("credited 1000 points, new_balance=1060", timeout=20)
+        running.says("credited 1000 points, new_balance=1060")
         payment = buyer.get(f"{site}/api/v1/payments/{started['id']}/", timeout=30).json()
     assert payment["status"] == "succeeded"
     for line in ("Payment attempt", "Payment created successfully", "Payment notification received"):
@@ -85,12 +85,13 @@ def test_a_top_up_is_paid_at_the_sandbox_and_brings_its_points(running: LocalRun
 
 
 def test_a_worker_and_a_valkey_killed_hard_are_replaced_and_the_next_edit_succeeds(running: LocalRun) -> None:
+    running.says("ready.")
     running.child("celery_worker worker").kill()
     running.says("worker was ended by signal 9; it starts again")
-    running.says("ready.", times=2, timeout=20)
+    running.says("ready.", times=2)
     [valkey] = running.valkeys()
     valkey.kill()
-    running.says("Valkey was gone; it has been started again", timeout=20)
+    running.says("Valkey was gone; it has been started again")
     done = edit(running)
     assert done.returncode == 0, done.stdout + done.stderr + running.output
 

@@ -34,7 +34,7 @@ LOST_OR_LATE = [
     {"fault": "processing"},
     {"fault": "processing", "processed": True},
     {"fault": "too_many_requests"},
-    {"fault": "hang", "seconds": 2, "processed": True},
+    {"fault": "hang", "seconds": 30, "processed": True},
 ]
 
 
@@ -52,7 +52,7 @@ def sandbox(running_sandbox: YooKassaServer) -> YooKassaServer:
 
 @pytest.fixture
 def gateway(sandbox: YooKassaServer) -> Iterator[YooKassaGateway]:
-    one = YooKassaGateway(shop_id="sandbox", secret_key="sandbox", api_url=sandbox.api_url, read_timeout=1.0)
+    one = YooKassaGateway(shop_id="sandbox", secret_key="sandbox", api_url=sandbox.api_url, read_timeout=5.0)
     yield one
     one.close()
 

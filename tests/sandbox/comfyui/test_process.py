@@ -40,14 +40,14 @@ def test_sigterm_ends_it_at_once_without_a_trace(
     while_busy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    server = SandboxServer("comfyui", "--seconds-per-step", "5").start()
+    server = SandboxServer("comfyui", "--seconds-per-step", "60").start()
     assert list(tmp_path.iterdir())
     client = Client(server)
     if while_busy:
         client.wait_for_status(client.submit(slow_graph()), "in_progress")
     started = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - started < 4  # what hangs does so for longer
+    assert time.monotonic() - started < 20  # what hangs does so for longer
     assert client.socket is not None
     assert closed_without_goodbye(client.socket)
     assert list(tmp_path.iterdir()) == []

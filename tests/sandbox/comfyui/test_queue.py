@@ -237,7 +237,7 @@ def test_a_cancel_during_the_last_node_ends_in_success(alice: Client) -> None:
     graph = basic_graph(prefix="last/r")
     graph["1"] = {
         "class_type": "EmptyImage",
-        "inputs": {"width": 5000, "height": 5000, "batch_size": 1, "color": 255},
+        "inputs": {"width": 5000, "height": 5000, "batch_size": 4, "color": 255},
     }
     del graph["2"], graph["3"]
     graph["9"]["inputs"]["images"] = ["1", 0]

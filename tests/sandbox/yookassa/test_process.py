@@ -72,7 +72,7 @@ def test_sigterm_ends_it_at_once_even_while_requests_hang(postman: Receiver) -> 
     alice.paid()
     started = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - started < 4  # what hangs does so for longer
+    assert time.monotonic() - started < 20  # what hangs does so for longer
 
 
 def test_it_knows_no_django_and_idles_below_60_megabytes() -> None:

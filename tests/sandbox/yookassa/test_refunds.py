@@ -120,6 +120,7 @@ def test_a_refund_in_the_cabinet_is_told_and_listed(alice: Client, receiver: Rec
 
 def test_a_canceled_refund_is_told_to_nobody(alice: Client, receiver: Receiver) -> None:
     payment = alice.paid()
+    wait_until(lambda: receiver.received, timeout=10)
     alice.server.do("refund_mode", mode="canceled", count=1)
     alice.refund(payment["id"])
     alice.server.do("advance", seconds=100_000)
