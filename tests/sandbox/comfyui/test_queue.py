@@ -33,7 +33,6 @@ def finished_order(client: Client) -> list[str]:
 
 
 def test_prompts_run_one_at_a_time_by_number(alice: Client, busy: str) -> None:
-    alice.post("/sandbox/faults", json={"seconds_per_step": 0})
     extras: dict[str, dict[str, Any]] = {
         "A": {},
         "B": {},
