@@ -37,6 +37,7 @@ PROGRESS_EVERY = 0.1  # seconds: every step of the sampler is told, unless they 
 RECORD_AFTER = 0.5  # seconds: an attempt that is over sooner is recorded once, when it is settled
 LARGEST_RESULT = 64 * 1024 * 1024
 LONGEST_TRANSFERS = 600.0  # seconds for all pictures of an attempt, to the node and back
+MOST_ADOPTIONS = 10
 
 stopping = threading.Event()
 
@@ -47,6 +48,10 @@ _inputs = Compiled(
 
 class WorkerStopping(Exception):
     """The worker was asked to stop: leave the attempt to whoever adopts it."""
+
+
+class TooManyAdoptions(Exception):
+    """So many runners were lost with the attempt that it may be what they die of."""
 
 
 @worker_shutting_down.connect
@@ -81,7 +86,12 @@ class AttemptRun:
         self.is_recorded = True
 
     def perform(self) -> Picture:
-        """Upload, submit, follow and collect. Raises ComfyError, StaleState or WorkerStopping."""
+        """Upload, submit, follow and collect.
+
+        Raises ComfyError, StaleState, WorkerStopping or TooManyAdoptions.
+        """
+        if self.attempt.adoptions > MOST_ADOPTIONS:
+            raise TooManyAdoptions(f"{MOST_ADOPTIONS + 1} runners were lost with it")
         url, client_id = self.attempt.node.url, self.attempt.pk.hex
         with EventStream(url, client_id=client_id, prompt_id=self.prompt_id) as events:
             if not self.adopted:

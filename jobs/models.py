@@ -347,6 +347,8 @@ class Attempt(models.Model):
     submitted_at = models.DateTimeField(_("accepted by the node"), null=True, blank=True)
     executing_at = models.DateTimeField(_("execution began"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    # `db_default`: a worker of an earlier release goes on inserting without it.
+    adoptions = models.PositiveSmallIntegerField(_("adoptions"), default=0, db_default=0)
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_detail = models.TextField(_("error, for the operator"), blank=True)
 

@@ -125,6 +125,8 @@ def _adopt(now: datetime) -> Claim | None:
                 lease.held().advance(JobStatus.QUEUED, lease_token=None, lease_until=None)
                 logger.error("A job ran without an attempt, it is queued again", job_id=job.pk)
                 continue
+            attempt.adoptions += 1
+            attempt.save(update_fields=["adoptions"])
         logger.warning(
             "Job adopted from a runner that is gone",
             job_id=job.pk,
@@ -141,11 +143,10 @@ def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | No
     `asked` holds what nodes have answered to that.
     """
     with transaction.atomic():
-        # Locking every node makes claims one after another: the caps below are exact, not nearly so.
-        every = _lock_nodes()
+        # Locking them makes claims one after another: the caps below are exact, not nearly so.
+        in_service = _lock_nodes()
         loads = dict(_loads())
         now = timezone.now()
-        in_service = [row for row in every if row.is_enabled and not row.is_draining]
         has_full = False
         for node in sorted(in_service, key=lambda row: (row.is_healthy is False, loads.get(row.pk, 0))):
             if loads.get(node.pk, 0) >= max(1, breaker.depth(node, now)):
@@ -212,7 +213,7 @@ _first_waiting = Compiled(
     lambda: Job.objects.filter(status=JobStatus.QUEUED, waiting_for_gpu=True).order_by("id").only("pk")[:1]
 )
 _abandoned = Compiled(lambda now: Job.objects.abandoned(now).order_by("lease_until")[:MOST_ADOPTERS])
-_lock_nodes = Compiled(lambda: Node.objects.select_for_update().order_by("pk"))
+_lock_nodes = Compiled(lambda: Node.objects.in_service().select_for_update().order_by("pk"))
 _loads = CompiledNumbers(
     lambda: (
         Attempt.objects.filter(status=AttemptStatus.ACTIVE)

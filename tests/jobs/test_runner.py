@@ -401,6 +401,38 @@ def test_a_job_whose_runner_died_after_submitting_is_adopted_and_done_once(
     assert ledger_of(job) == [("charge", -job.price)]
 
 
+def test_an_attempt_that_runners_die_of_is_given_up_after_ten_of_them(
+    submit: Submit, run: Run, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit()
+    submit_to_node(claim())
+
+    def die(attempt: AttemptRun, outputs: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as deadly:
+        deadly.setattr(AttemptRun, "_collect", die)
+        for adoptions in range(1, 11):
+            expire_lease(job)
+            with pytest.raises(SystemExit):
+                run()
+            assert job.attempts.get().adoptions == adoptions
+        expire_lease(job)
+        run()
+
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
+    given_up = job.attempts.get()
+    assert (given_up.status, given_up.error_code) == (AttemptStatus.FAILED, "internal_error")
+    assert given_up.error_detail == "TooManyAdoptions: 11 runners were lost with it"
+    Job.objects.filter(pk=job.pk).update(next_attempt_at=None)
+    run()
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED, "the next attempt begins to count anew"
+    assert job.attempts.get(number=2).adoptions == 0
+    assert ledger_of(job) == [("charge", -job.price)]
+
+
 def test_a_job_whose_runner_died_before_submitting_gets_a_new_attempt_that_costs_no_try(
     submit: Submit, run: Run, sandbox: SandboxServer
 ) -> None:
