@@ -51,6 +51,7 @@ class Executor:
         self.faults = faults
         self.options = options
         self.messenger = messenger
+        self.is_abandoned = False
         self._cache: dict[str, _Result] = {}
         self._interrupted = threading.Event()
         self._run: _Run | None = None
@@ -70,9 +71,13 @@ class Executor:
         """Ask the running prompt to end at its next step or node."""
         self._interrupted.set()
 
+    def abandon(self) -> None:
+        """End the running prompt at its next step or node, a later one at once; no fault strikes them."""
+        self.is_abandoned = True
+
     def check_interrupt(self) -> None:
         """Raise InterruptedPromptError if someone asked for it."""
-        if self._interrupted.is_set():
+        if self.is_abandoned or self._interrupted.is_set():
             self._interrupted.clear()
             raise InterruptedPromptError
 
@@ -224,4 +229,5 @@ class _Run:
     def _strike(self) -> None:
         if not self._struck:
             self._struck = True
-            self._executor.faults.strike(self._messenger.break_all)
+            executor = self._executor
+            executor.faults.strike(self._messenger.break_all, lambda: executor.is_abandoned)

@@ -14,7 +14,7 @@ any of these keys (GET answers the present values). Numbers of prompts count dow
     worker_dead        true: the execution thread is gone; prompts are accepted, never run, until a restart
     delay              seconds every HTTP answer is held back after its work is done
     lose_answers       the next N POST /prompt are carried out, but the connection closes without an answer
-    history_delay      seconds between execution_success and the entry in the history
+    history_delay      seconds between execution_success and the entry in the history; a change ends the wait
     cut_websockets     in the middle of the next N prompts every WebSocket breaks
     refuse_websockets  for so many seconds from now new WebSockets are refused with 503
     refuse_uploads     true: POST /upload/image answers 500
@@ -111,18 +111,32 @@ class Faults:
                 setattr(self.now, name, left - 1)
             return left > 0
 
-    def strike(self, cut_websockets: Callable[[], None]) -> None:
-        """Do to the running prompt what the switches say; called once, in the middle of its execution."""
-        if self.take("cut_websockets"):
-            cut_websockets()
-        if self.now.die:
-            os._exit(EXIT_CODE_OF_A_KILL)
+    def strike(self, cut_websockets: Callable[[], None], is_abandoned: Callable[[], bool]) -> None:
+        """Do to the running prompt what the switches say; called once, in the middle of its execution.
+
+        A run that a restart has abandoned may come here, or wake up here, after faults were set for the next:
+        it takes none. The lock is that of whoever sets them, so what is taken was set before the restart.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: not self.now.hang)
-        if self.take("out_of_memory"):
-            raise OutOfMemoryError("Allocation on device 0 would exceed allowed memory. (out of memory)")
-        if self.take("runtime_error"):
-            raise RuntimeError("the sandbox was told to fail")
+            if is_abandoned():
+                return
+            if self.take("cut_websockets"):
+                cut_websockets()
+            if self.now.die:
+                os._exit(EXIT_CODE_OF_A_KILL)
+            self._changed.wait_for(lambda: is_abandoned() or not self.now.hang)
+            if is_abandoned():
+                return
+            if self.take("out_of_memory"):
+                raise OutOfMemoryError("Allocation on device 0 would exceed allowed memory. (out of memory)")
+            if self.take("runtime_error"):
+                raise RuntimeError("the sandbox was told to fail")
+
+    def hold_history_back(self) -> None:
+        """Wait for as long as `history_delay` says, or until it says otherwise."""
+        with self._changed:
+            delay = self.now.history_delay
+            self._changed.wait_for(lambda: self.now.history_delay != delay, timeout=delay)
 
 
 _TYPES: dict[str, type] = {item.name: type(getattr(Settings(), item.name)) for item in fields(Settings)}

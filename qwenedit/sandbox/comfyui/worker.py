@@ -5,7 +5,6 @@ when it ends. `abandon` is that end, without the process: from then on the threa
 """
 
 import threading
-import time
 from typing import Any
 
 from qwenedit.sandbox.comfyui.events import Events
@@ -21,7 +20,6 @@ class Worker:
     def __init__(self, resources: Resources, faults: Faults, options: Options, events: Events) -> None:
         self._faults = faults
         self._events = events
-        self._abandoned = False
         self._forget = False
         self._next_number = 0
         self.queue = PromptQueue(self.tell_status)
@@ -38,8 +36,7 @@ class Worker:
 
     def abandon(self) -> None:
         """End this run: its running prompt stops at the next step, its messages reach nobody."""
-        self._abandoned = True
-        self.executor.interrupt()
+        self.executor.abandon()
         self.queue.close()
 
     def take_number(self) -> int:
@@ -69,8 +66,7 @@ class Worker:
                 self._forget = False
                 self.executor.forget_results()
             outcome = self.executor.execute(item)
-            if self._faults.now.history_delay:
-                time.sleep(self._faults.now.history_delay)
+            self._faults.hold_history_back()
             self.queue.finish(ticket, outcome)
             client_id = item[3].get("client_id")
             if client_id is not None:
@@ -79,24 +75,24 @@ class Worker:
 
     def send(self, event: str, data: dict[str, Any], client_id: Any = None) -> None:
         """Pass a message on, unless this run is over."""
-        if not self._abandoned:
+        if not self.executor.is_abandoned:
             self._events.send(event, data, client_id)
 
     def send_text(self, message: str, client_id: Any = None) -> None:
         """Pass a message that is JSON already on, unless this run is over."""
-        if not self._abandoned:
+        if not self.executor.is_abandoned:
             self._events.send_text(message, client_id)
 
     def send_preview(self, picture: bytes, metadata: dict[str, Any], client_id: Any) -> bool:
         """Pass a preview with metadata on, unless this run is over."""
-        return self._abandoned or self._events.send_preview(picture, metadata, client_id)
+        return self.executor.is_abandoned or self._events.send_preview(picture, metadata, client_id)
 
     def send_plain_preview(self, picture: bytes, client_id: Any) -> None:
         """Pass a preview on, unless this run is over."""
-        if not self._abandoned:
+        if not self.executor.is_abandoned:
             self._events.send_plain_preview(picture, client_id)
 
     def break_all(self) -> None:
         """Break every connection, unless this run is over."""
-        if not self._abandoned:
+        if not self.executor.is_abandoned:
             self._events.break_all()

@@ -7,11 +7,18 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import requests
 import websocket
 from PIL import Image
 
+from qwenedit.sandbox.comfyui.execution import Executor, Options
+from qwenedit.sandbox.comfyui.faults import Faults, Settings
+from qwenedit.sandbox.comfyui.files import Folders
+from qwenedit.sandbox.comfyui.models import ModelFiles
+from qwenedit.sandbox.comfyui.reports import Messenger
+from qwenedit.sandbox.comfyui.schema import Resources
 from tests.servers import SandboxServer
 
 DEADLINE = 20.0
@@ -151,6 +158,12 @@ def closed_without_goodbye(socket: websocket.WebSocket) -> bool:
     return False
 
 
+def executor_in(folders: Folders, **faults: Any) -> Executor:
+    """An executor in this process, heard by nobody: for what happens at a moment that no request can hit."""
+    resources = Resources(folders, ModelFiles((), lambda name: False))
+    return Executor(resources, Faults(Settings(**faults)), Options(), Mock(spec=Messenger))
+
+
 class Client:
     """A ComfyUI client with one WebSocket, or with none."""
 
@@ -206,6 +219,14 @@ class Client:
                 read.append(json.loads(data))
         return read
 
+    def hear(self, kind: str) -> dict[str, Any]:
+        """Read messages up to the next one of a type, and return it."""
+        assert self.socket is not None
+        message: dict[str, Any] = {"type": None}
+        while message["type"] != kind:
+            message = json.loads(self.socket.recv())
+        return message
+
     def run(self, graph: Graph, **more: Any) -> "Finished":
         """Post a prompt and follow it to its end."""
         prompt_id = self.submit(graph, **more)
@@ -221,7 +242,8 @@ class Client:
 
     def close(self) -> None:
         if self.socket is not None:
-            self.socket.close()
+            # A socket of this id that the server closes later than the next one opens makes that one deaf.
+            self.socket.close(timeout=DEADLINE)
             self.socket.shutdown()  # after a broken connection close() alone leaves the socket open
 
 

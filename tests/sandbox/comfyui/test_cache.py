@@ -105,6 +105,7 @@ def test_an_input_that_vanishes_before_its_turn_fails_in_load_image(alice: Clien
     alice.upload("vanishing.png")
     alice.post("/sandbox/faults", json={"seconds_per_step": 0.02})
     busy = alice.submit(slow_graph(steps=10000))
+    alice.hear("progress")  # a cancel before the prompt starts is lost
     waiting = alice.submit(basic_graph(image="vanishing.png", prefix="vanished/r"))
     path = data_dir / "input" / "vanishing.png"
     path.unlink()

@@ -1,16 +1,20 @@
 """What can be made to go wrong goes wrong as described."""
 
 import time
+from pathlib import Path
 
 import pytest
 import requests
 import websocket
 
+from qwenedit.sandbox.comfyui.files import Folders
 from tests.sandbox.comfyui.driving import (
     Client,
     basic_graph,
     closed_without_goodbye,
     edit_graph,
+    executor_in,
+    node,
     slow_graph,
     wait_for,
 )
@@ -132,10 +136,11 @@ def test_uploads_are_refused(alice: Client) -> None:
 
 
 def test_answers_come_late_but_their_work_is_done_at_once(alice: Client) -> None:
-    alice.post("/sandbox/faults", json={"delay": 0.5})
+    alice.post("/sandbox/faults", json={"delay": 60})
     started = time.monotonic()
     with pytest.raises(requests.ReadTimeout):
         requests.post(alice.url + "/prompt", json={"prompt": basic_graph()}, timeout=0.2)
+    alice.post("/sandbox/faults", json={"delay": 0.5})
     assert alice.get("/system_stats").status_code == 200
     assert time.monotonic() - started >= 0.5
     wait_for(lambda: len(alice.get("/history").json()) == 1, "the prompt whose answer nobody waited for")
@@ -150,17 +155,33 @@ def test_a_lost_answer_leaves_the_prompt_behind(alice: Client) -> None:
 
 
 def test_the_history_lags_behind_the_events(alice: Client) -> None:
-    alice.post("/sandbox/faults", json={"history_delay": 3})
+    alice.post("/sandbox/faults", json={"history_delay": 60})
     prompt_id = alice.submit(basic_graph())
-    assert alice.socket is not None
-    while "execution_success" not in str(alice.socket.recv()):
-        pass
+    alice.hear("execution_success")
     assert alice.get(f"/history/{prompt_id}").json() == {}
+    alice.post("/sandbox/faults", json={"history_delay": 0})
     assert alice.wait_for_status(prompt_id, "completed")
 
 
+@pytest.mark.parametrize(
+    ("moment", "cuts_left"),
+    [("send_text", 1), ("break_all", 0)],
+    ids=["before it is struck", "while it is struck"],
+)
+def test_a_run_that_a_restart_has_ended_takes_no_fault_from_the_next(
+    tmp_path: Path, moment: str, cuts_left: int
+) -> None:
+    executor = executor_in(Folders(tmp_path), cut_websockets=1, runtime_error=1)
+    getattr(executor.messenger, moment).side_effect = lambda *message: executor.abandon()
+    outcome = executor.execute((0, "p", {"9": node("SaveImage", filename_prefix="r")}, {}, ["9"]))
+    assert outcome.messages[-1][0] == "execution_interrupted"
+    faults = executor.faults.now
+    assert (faults.cut_websockets, faults.runtime_error) == (cuts_left, 1)
+
+
 def test_dying_in_the_middle_loses_queue_and_history_but_no_files() -> None:
-    with SandboxServer("comfyui", "--seconds-per-step", "0", "--die") as server:
+    # A step takes long enough for the answer to POST /prompt to leave first.
+    with SandboxServer("comfyui", "--seconds-per-step", "1", "--die") as server:
         client = Client(server)
         client.upload()
         client.submit(edit_graph("basic.png", lightning=True))

@@ -56,12 +56,12 @@ def test_feature_flags_are_answered_with_the_servers_own(alice: Client) -> None:
 
 def test_who_reconnects_in_the_middle_is_told_the_node_and_hears_the_rest(alice: Client) -> None:
     alice.post("/sandbox/faults", json={"seconds_per_step": 0.05})
-    prompt_id = alice.submit(slow_graph(steps=40))
-    assert alice.socket is not None
-    while json.loads(alice.socket.recv())["type"] != "progress":
-        pass
+    prompt_id = alice.submit(slow_graph(steps=1000))
+    alice.hear("progress")
     alice.reconnect()
+    assert alice.socket is not None
     assert json.loads(alice.socket.recv()) == {"type": "executing", "data": {"node": "sampler"}}
+    alice.post("/sandbox/faults", json={"seconds_per_step": 0})
     types = [message["type"] for message in alice.messages()]
     assert "progress" in types
     assert types[-3:] == ["execution_success", "status", "executing"]
