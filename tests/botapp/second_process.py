@@ -6,7 +6,11 @@ import sys
 
 from qwenedit import settings
 
-PROLOGUE = "import django; django.setup()\n"
+PATIENCE = 30.0  # seconds to wait for Valkey on a busy machine
+PROLOGUE = f"""
+import django; django.setup()
+from botapp.outbox import pace; pace.TIMEOUT = {PATIENCE}
+"""
 
 
 def start(code: str, *, telegram_url: str, **environment: str) -> "subprocess.Popen[str]":

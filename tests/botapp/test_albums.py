@@ -76,7 +76,8 @@ def test_an_album_without_words_is_asked_about_once(talk: Talk) -> None:
     assert (len(order.photos), order.left_out) == (3, 1)
 
 
-def test_an_album_is_not_answered_before_its_last_part(talk: Talk) -> None:
+def test_an_album_is_not_answered_before_its_last_part(talk: Talk, monkeypatch: Any) -> None:
+    monkeypatch.setattr(albums, "QUIET", timedelta(minutes=1))
     group = send(talk, 2)
     assert albums.collect(talk.user_id, group) is False
     assert talk.telegram.said(talk.user_id) == []

@@ -19,6 +19,7 @@ from payments.models import LedgerEntry, PaymentStatus
 from qwenedit.users.models import User
 from tests.factories import PaymentFactory, UserFactory
 from tests.telegram import Telegram
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -175,15 +176,22 @@ def test_what_telegram_refuses_fails_with_its_reason(
 
 @pytest.mark.parametrize("code", [500, 502])
 def test_what_fails_at_telegram_is_tried_again_after_growing_pauses(
-    code: int, telegram: Telegram, alice_chat: Chat, owe_news: Owe
+    code: int, telegram: Telegram, alice_chat: Chat, owe_news: Owe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    postpone = outbox.postpone
+
+    def hours_for_seconds(delivery: Delivery, seconds: float, **more: bool) -> None:
+        postpone(delivery, seconds * 3600, **more)
+
+    # A pause of one second would be over before a busy machine has looked at it.
+    monkeypatch.setattr(outbox, "postpone", hours_for_seconds)
     telegram.fault(method="sendMessage", code=code, times=3)
     delivery = owe_news(alice_chat)
     waits = []
     for _try in range(3):
         assert sending.send_due() == 1
         assert now_of(delivery).status == "pending"
-        waits.append(ceil((delivery.next_try_at - timezone.now()).total_seconds()))
+        waits.append(ceil((delivery.next_try_at - timezone.now()) / timedelta(hours=1)))
         hurry()
 
     sending.send_due()
@@ -337,19 +345,22 @@ def test_whoever_lost_the_lease_changes_nothing(alice_chat: Chat, owe_news: Owe)
 def test_a_slow_call_keeps_its_lease(
     telegram: Telegram, alice_chat: Chat, owe_news: Owe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=1))
     monkeypatch.setattr(sending, "RENEW_EVERY", 0.2)
-    telegram.fault(method="sendMessage", delay=2.5)
     delivery = owe_news(alice_chat)
     found: list[object] = []
     send = SENDERS["payment"]
 
-    def look(delivery: Delivery) -> int | None:
-        message_id = send(delivery)
-        found.append(outbox.claim(sending.URGENT, most=1))
-        return message_id
+    def await_renewal() -> None:
+        lease_until = now_of(delivery).next_try_at
+        wait_until(lambda: now_of(delivery).next_try_at > lease_until)
 
-    monkeypatch.setitem(SENDERS, "payment", look)
+    def slow(delivery: Delivery) -> int | None:
+        await_renewal()
+        await_renewal()
+        found.append(outbox.claim(sending.URGENT, most=1))
+        return send(delivery)
+
+    monkeypatch.setitem(SENDERS, "payment", slow)
     sending.send_due()
 
     assert found == [None]

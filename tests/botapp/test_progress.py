@@ -92,15 +92,16 @@ def test_two_edits_of_a_message_are_three_seconds_apart(waiting: Order, workers:
 
 def test_progress_waits_where_the_bot_may_not_speak(waiting: Order, workers: Workers) -> None:
     run(waiting, 40)
-    pace.pause(5, chat_id=waiting.chat_id)
+    pace.pause(60, chat_id=waiting.chat_id)
     assert workers.refresh() == 0
 
 
 def test_a_refusal_for_speed_is_heard_by_everybody(
-    waiting: Order, telegram: Telegram, workers: Workers
+    waiting: Order, telegram: Telegram, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pace, "MOMENT", 60.0)
     run(waiting, 40)
-    telegram.fault(method="editMessageText", code=429, retry_after=7)
+    telegram.fault(method="editMessageText", code=429, retry_after=60)
     assert workers.refresh() == 0
     assert pace.may_edit(waiting.chat_id) is False
     assert pace.paused_for() > 0

@@ -91,26 +91,35 @@ def test_claims_at_once_never_overlap(crowd: Callable[[int], list[Chat]]) -> Non
     assert len(taken) == len(set(taken)) == 20
 
 
-def test_a_retry_after_is_obeyed_by_every_process(
-    telegram: Telegram, alice_chat: Chat, bob_chat: Chat
+def test_after_a_retry_after_every_process_keeps_silent(
+    telegram: Telegram, alice_chat: Chat, bob_chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What takes time comes before: the pause for everybody is short.
-    at_hand = (
-        "from botapp.outbox import sending\nfrom django.db import connection\nconnection.ensure_connection()"
-    )
-    code = f"{at_hand}\nprint('ready', flush=True)\ninput()\n{SEND_DUE}"
-    with second_process.start(code, telegram_url=telegram.url) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "ready\n"
-        telegram.fault(method="sendMessage", code=429, retry_after=10, chat_id=alice_chat.pk)
-        owe_all([alice_chat], Lane.RESULTS, each=2)
-        assert sending.send_due() == 1
-        owe_all([bob_chat], Lane.RESULTS)
+    monkeypatch.setattr(pace, "MOMENT", 120.0)  # the other process has to start in it
+    telegram.fault(method="sendMessage", code=429, retry_after=120, chat_id=alice_chat.pk)
+    owe_all([alice_chat], Lane.RESULTS, each=2)
+    assert sending.send_due() == 1
+    owe_all([bob_chat], Lane.RESULTS)
 
-        theirs, _ = other.communicate("now\n", timeout=60)
+    code = """
+from botapp import outbox; from botapp.outbox import sending; from django.utils import timezone
+print(outbox.is_due(sending.URGENT, timezone.now()), sending.send_due())
+"""
+    assert second_process.run(code, telegram_url=telegram.url) == "True 0"
 
-    assert theirs == "0\n", "the other process keeps silent as well"
-    deadline = time.monotonic() + 40
+    assert statuses() == {"pending": 3}
+    assert [call["status"] for call in telegram.calls("sendMessage")] == [429]
+
+
+def test_a_retry_after_is_obeyed_by_its_chat_and_others_wait_a_moment(
+    telegram: Telegram, alice_chat: Chat, bob_chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "MOMENT", 5.0)
+    telegram.fault(method="sendMessage", code=429, retry_after=20, chat_id=alice_chat.pk)
+    owe_all([alice_chat], Lane.RESULTS, each=2)
+    assert sending.send_due() == 1
+    owe_all([bob_chat], Lane.RESULTS)
+
+    deadline = time.monotonic() + 80
     while statuses() != {"sent": 3}:
         sending.send_due()
         time.sleep(0.2)  # the beat's tick
@@ -118,8 +127,8 @@ def test_a_retry_after_is_obeyed_by_every_process(
     refused, *later = telegram.calls("sendMessage", chat_id=alice_chat.pk)
     [to_bob] = telegram.calls("sendMessage", chat_id=bob_chat.pk)
     assert (refused["status"], [call["status"] for call in later]) == (429, [200, 200])
-    assert later[0]["at"] - refused["at"] >= 10.0
-    assert pace.MOMENT - 0.1 <= to_bob["at"] - refused["at"] < 10.0
+    assert later[0]["at"] - refused["at"] >= 20.0
+    assert pace.MOMENT - 0.1 <= to_bob["at"] - refused["at"] < 20.0
     assert sorted(Delivery.objects.values_list("tries", flat=True)) == [1, 1, 2]
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from botapp import updates
+from botapp import patience, updates
 from botapp.models import IncomingUpdate
 from payments.models import Package, Payment, PaymentStatus
 from payments.services import confirm_payment
@@ -201,8 +201,11 @@ class TestTrouble:
         talk.tap("🔄 Try again")
         assert "100 ₽ → 1000 points" in talk.text
 
-    def test_too_many_in_a_minute(self, talk: Talk, yookassa: YooKassaServer, settings: Any) -> None:
-        settings.PAYMENT_RATE_LIMIT = "2/m"
+    def test_too_many_in_a_while(
+        self, talk: Talk, yookassa: YooKassaServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.PAYMENT_RATE_LIMIT = "2/d"  # counted by the clock: a window seldom ends in between
+        monkeypatch.setattr(patience, "LONGEST_IN_SECONDS", 86_400)
         for _ in range(3):
             self.choose_card(talk)
         assert re.fullmatch(r"Too often\. Please try again in \d+ seconds?\.", talk.text)
