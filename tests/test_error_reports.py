@@ -19,7 +19,7 @@ for error in (InvalidRequest(prompt="too short"), RuntimeError("a mistake of our
         raise error
     except Exception:
         sentry_sdk.capture_exception()
-sentry_sdk.flush(5)
+sentry_sdk.flush(60)
 """
 
 

@@ -13,7 +13,7 @@ from typing import IO
 PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
 RUNNING = re.compile(r"running on (?P<url>http://\S+)")
 START_TIMEOUT = 60.0
-STOP_TIMEOUT = 15.0
+STOP_TIMEOUT = 30.0
 
 
 class WebServer:
@@ -29,7 +29,7 @@ class WebServer:
         self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "uvicorn", "qwenedit.asgi:application", "--port=0", "--no-access-log",
-                "--no-proxy-headers", "--no-use-colors", "--timeout-graceful-shutdown=2",
+                "--no-proxy-headers", "--no-use-colors", "--timeout-graceful-shutdown=10",
             ],
             cwd=PROJECT_ROOT,
             env={**os.environ, **self._variables},

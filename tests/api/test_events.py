@@ -1,5 +1,6 @@
 """An edit as it happens: `GET jobs/{id}/events/`, over real HTTP from the server of production."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -18,7 +19,7 @@ from jobs.states import FINAL, JobStatus
 from qwenedit import embedded
 from qwenedit.users.models import User
 from tests.api.conftest import JOBS, Submit
-from tests.api.event_client import TIMEOUT, EventStream, listening
+from tests.api.event_client import TIMEOUT, Event, EventStream, listening
 from tests.api.server import WebServer
 from tests.factories import JobFactory
 from tests.flows.processes import ServiceProcess
@@ -82,13 +83,25 @@ def test_an_edit_is_followed_from_the_queue_to_its_end(
 def test_every_step_of_the_sampler_is_seen_and_the_result_is_where_the_last_event_says(
     site: str, submit: Submit, alice_key: str
 ) -> None:
+    # The newest progress alone is told: who stands still while two steps pass does not see the first of them.
+    room = 10.0  # seconds that one may stand still after the second and the third; the first waits to be seen
     with (
-        start_sandbox_comfyui("--seconds-per-step", "2") as comfyui,
+        start_sandbox_comfyui("--hang") as comfyui,
         ServiceProcess("worker", COMFYUI_URL=comfyui.url),
     ):
+        events: list[Event] = []
+        began, third = time.monotonic(), 0.0
         job_id = submit().json()["id"]
         with listening(site, job_id, alice_key) as stream:
-            events = list(stream)
+            for event in stream:
+                events.append(event)
+                # The steps' times count from the sampler's start, which was after `began`.
+                match event.data["progress"]:
+                    case 27:  # it hangs in the second step
+                        third = time.monotonic() - began + room
+                        comfyui.control(hang=False, seconds_per_step=third / 3)
+                    case 50:
+                        comfyui.control(seconds_per_step=(third + room) / 4)
 
     seen = [event.data["progress"] for event in events]
     assert seen == sorted(seen)

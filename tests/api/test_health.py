@@ -85,12 +85,13 @@ class TestOutages:
 
     def test_readyz_does_not_wait_for_a_broker_that_is_silent(self, silent_port: int) -> None:
         with WebServer(REDIS_URL=f"redis://127.0.0.1:{silent_port}") as server:
-            answer = requests.get(f"{server.url}/readyz", timeout=10)
+            requests.get(f"{server.url}/healthz", timeout=60)  # the first request loads the site
+            answer = requests.get(f"{server.url}/readyz", timeout=30)
         assert (answer.status_code, answer.json()["broker"]) == (503, "does not answer")
 
     def test_readyz_is_503_while_the_database_is_down(self, closed_port: int) -> None:
         with WebServer(DATABASE_URL=f"postgres://a:b@127.0.0.1:{closed_port}/c") as server:
-            answer = requests.get(f"{server.url}/readyz", timeout=30)
+            answer = requests.get(f"{server.url}/readyz", timeout=60)
             assert answer.status_code == 503
             assert answer.json()["database"] == "does not answer"
             assert requests.get(f"{server.url}/healthz", timeout=30).status_code == 200

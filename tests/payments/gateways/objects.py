@@ -79,7 +79,7 @@ class ScriptedYooKassa(ScriptedServer):
 
     def gateway(self, **options: Any) -> YooKassaGateway:
         return YooKassaGateway(
-            shop_id=SHOP_ID, secret_key=SECRET_KEY, api_url=self.api_url, **{"read_timeout": 5.0, **options}
+            shop_id=SHOP_ID, secret_key=SECRET_KEY, api_url=self.api_url, **{"read_timeout": 30.0, **options}
         )
 
 

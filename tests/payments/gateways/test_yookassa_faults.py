@@ -465,10 +465,10 @@ def test_a_connection_that_the_server_closed_in_the_meantime_is_replaced() -> No
         next(served).set()
 
     with listener(answer_once) as url:
-        gateway = gateway_at(url, read_timeout=5.0)
+        gateway = gateway_at(url, read_timeout=30.0)
         for event in closed:
             assert gateway.fetch(PAYMENT_ID).id == PAYMENT_ID
-            assert event.wait(5)
+            assert event.wait(30)
         gateway.close()
 
 
@@ -525,7 +525,7 @@ def test_the_secret_key_is_in_no_log_no_error_and_no_trace(
 
 
 def test_an_exchange_over_tls_needs_a_certificate_that_can_be_trusted(api: ScriptedYooKassa) -> None:
-    gateway = gateway_at(api.api_url.replace("http://", "https://"), read_timeout=2.0)
+    gateway = gateway_at(api.api_url.replace("http://", "https://"), read_timeout=30.0)
     with pytest.raises(GatewayUnavailable) as caught:
         start(gateway)
     assert "SSL" in caught.value.detail

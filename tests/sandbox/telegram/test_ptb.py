@@ -34,20 +34,39 @@ from telegram.ext import (
     PreCheckoutQueryHandler,
     filters,
 )
+from telegram.request import HTTPXRequest
 
 from tests.sandbox.telegram.driving import as_text, picture
 from tests.sandbox.telegram.test_payments import INVOICE
 from tests.servers import TelegramServer
 
 Work = Callable[[Bot], Awaitable[Any]]
+PATIENCE = 60.0  # seconds; the library's own 5 are fewer than a busy machine may need
 PRICES = [LabeledPrice("points", 50)]
+
+
+def patient() -> HTTPXRequest:
+    return HTTPXRequest(
+        read_timeout=PATIENCE, write_timeout=PATIENCE, connect_timeout=PATIENCE, pool_timeout=PATIENCE,
+        media_write_timeout=PATIENCE,
+    )  # fmt: skip
+
+
+def new_bot(server: TelegramServer, token: str) -> Bot:
+    return Bot(
+        token,
+        base_url=server.api_url,
+        base_file_url=server.file_url,
+        request=patient(),
+        get_updates_request=patient(),
+    )
 
 
 def run(server: TelegramServer, work: Work) -> Any:
     """Run a coroutine with an initialised Bot; return what it returns."""
 
     async def with_bot() -> Any:
-        async with Bot(server.token, base_url=server.api_url, base_file_url=server.file_url) as bot:
+        async with new_bot(server, server.token) as bot:
             return await work(bot)
 
     return asyncio.run(with_bot())
@@ -160,7 +179,7 @@ def test_errors_become_their_classes(server: TelegramServer, alice: int) -> None
         await bot.set_webhook("http://127.0.0.1:9/")
         with pytest.raises(Conflict):
             await bot.get_updates()
-        stranger = Bot("1:x", base_url=server.api_url)
+        stranger = new_bot(server, "1:x")
         with pytest.raises(InvalidToken):
             await stranger.initialize()
         await stranger.shutdown()
@@ -296,7 +315,8 @@ def test_an_application_polls_and_serves_a_person(server: TelegramServer, alice:
 
     async def serve() -> None:
         builder = Application.builder().token(server.token)
-        application = builder.base_url(server.api_url).base_file_url(server.file_url).build()
+        builder = builder.base_url(server.api_url).base_file_url(server.file_url)
+        application = builder.request(patient()).get_updates_request(patient()).build()
         application.add_handler(CommandHandler("start", start))
         application.add_handler(MessageHandler(filters.PHOTO, edit))
         application.add_handler(CallbackQueryHandler(buy, "buy"))

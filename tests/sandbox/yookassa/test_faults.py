@@ -83,13 +83,15 @@ def test_the_old_202_asks_for_a_retry(alice: Client) -> None:
 
 @pytest.mark.parametrize("processed", [False, True])
 def test_a_hang_before_or_after_the_work(alice: Client, processed: bool) -> None:
-    alice.server.do("fault", fault="hang", seconds=3, processed=processed)
+    seconds = 12  # long enough to still hang when the payments are counted, on a slow machine too
+    alice.server.do("fault", fault="hang", seconds=seconds, processed=processed)
     key, body, started = new_key(), payment_body(), time.monotonic()
     with pytest.raises(requests.ReadTimeout):
-        alice.post("/payments", body, key, timeout=0.2)
+        alice.post("/payments", body, key, timeout=1)
+    wait_until(lambda: [seen["processed"] for seen in alice.server.requests_seen(key=key)] == [processed])
     assert len(alice.payments()["items"]) == processed
-    wait_until(lambda: alice.server.requests_seen(key=key)[0]["status"] == 200, timeout=10)
-    assert time.monotonic() - started >= 3
+    wait_until(lambda: alice.server.requests_seen(key=key)[0]["status"] == 200, timeout=60)
+    assert time.monotonic() - started >= seconds
     assert alice.post("/payments", body, key).json()["id"] == alice.payments()["items"][0]["id"]
 
 

@@ -25,6 +25,7 @@ def test_create_pay_refund_and_list(server: YooKassaServer, receiver: Receiver) 
     assert Payment.create(payment_body("299.00", metadata=payment.metadata), key).id == payment.id
 
     server.do("pay", payment_id=payment.id)
+    wait_until(lambda: len(receiver.received) == 1)  # what is told of at once may come in any order
     paid = Payment.find_one(payment.id)
     assert (paid.status, paid.paid, paid.refundable) == ("succeeded", True, True)
     assert (str(paid.amount.value), str(paid.income_amount.value)) == ("299.00", "286.23")
