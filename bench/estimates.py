@@ -1,6 +1,7 @@
 """What a waiting user is told, beside what then happened: place in the queue and time to go.
 
-Several users queue edits of a second on two nodes, once the nodes' durations are known; users take turns as
+Several users queue edits of a second on two nodes (of three in the small form, so that a slow machine has
+somebody wait), once the nodes' durations are known; users take turns as
 they submit. Every edit is asked for by `GET jobs/{id}/` right after its submission, and the queue of every
 user once more when all edits are in it. The truth is the database's: an edit's end minus the moment of the
 answer, and how many edits were begun between that moment and its own beginning. Asked at submission, an edit
@@ -46,7 +47,7 @@ class Span:
 
 def measure(quick: bool) -> Figures:  # noqa: FBT001
     """Return the figures; raises SystemExit where an edit does not succeed."""
-    users, each, seconds, warm_up = (4, 3, 1.0, 4) if quick else (12, 5, 1.0, WARM_UP)
+    users, each, seconds, warm_up = (4, 3, 3.0, 4) if quick else (12, 5, 1.0, WARM_UP)
     with (
         costless_comfyui(seconds=seconds) as first,
         costless_comfyui(seconds=seconds) as second,

@@ -25,7 +25,8 @@ from qwenedit import embedded, settings
 from tests.postgres import PostgresServer
 
 MOST_CONNECTIONS = 150  # tests start more threads at once than a process of ours has
-GOODBYE_TIMEOUT = 5.0  # seconds a closed connection may take to leave PostgreSQL's list
+PATIENCE = 60  # seconds: none of these tests is about a database that does not answer
+GOODBYE_TIMEOUT = 60.0  # seconds a closed connection may take to leave PostgreSQL's list
 flush_of_django = SQLiteOperations.sql_flush
 
 
@@ -93,11 +94,14 @@ def _postgres_database(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     settings.VAR_DIR.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
-    with PostgresServer(settings.VAR_DIR / "postgres") as server:
+    # Without autovacuum nothing but the tests moves rows or holds a snapshot.
+    with PostgresServer(settings.VAR_DIR / "postgres", {"autovacuum": "off"}) as server:
         # Through the function that reads DATABASE_URL, so that tests run with the options of production.
         handler = ConnectionHandler({DEFAULT_DB_ALIAS: settings._database(server.url)})
         database = handler.settings[DEFAULT_DB_ALIAS]
-        database["OPTIONS"]["pool"] = database["OPTIONS"]["pool"] | {"max_size": MOST_CONNECTIONS}
+        patient = {"max_size": MOST_CONNECTIONS, "timeout": PATIENCE, "reconnect_timeout": PATIENCE}
+        database["OPTIONS"]["pool"] = database["OPTIONS"]["pool"] | patient
+        database["OPTIONS"]["connect_timeout"] = PATIENCE
         with django_db_blocker.unblock(), _default_connection(database):
             call_command("migrate", interactive=False, verbosity=0)
         yield server.url, database

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from jobs.comfy.client import ComfyClient
 from jobs.models import Node
 from tests.factories import NodeFactory
 from tests.servers import SandboxServer, start_sandbox_comfyui
@@ -25,6 +26,7 @@ def sandbox(_session_sandbox: SandboxServer) -> SandboxServer:
 
 
 @pytest.fixture
-def node(db: None, sandbox: SandboxServer) -> Node:
-    """The node of the sandbox."""
+def node(db: None, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Node:
+    """The node of the sandbox; a machine that stands still for seconds does not make it a silent one."""
+    monkeypatch.setattr(ComfyClient.system_stats, "__kwdefaults__", {"timeout": 30.0})
     return NodeFactory.create(name="sandbox", url=sandbox.url)

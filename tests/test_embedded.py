@@ -175,22 +175,32 @@ def test_the_server_of_a_killed_process_is_adopted_and_then_stopped(
 
 
 def test_a_server_whose_starter_died_in_the_middle_is_awaited_not_doubled(
-    valkey: EmbeddedValkey, user: Callable[..., User], tmp_path: Path
+    valkey: EmbeddedValkey, user: Callable[..., User], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundled = EmbeddedValkey(tmp_path / "other", tmp_path / "other" / "v.sock")
     bundled.ensure()
     program = servers(bundled.folder)[0].exe()
     bundled.release()
-    slow = tmp_path / "valkey-server"
-    slow.write_text(f'#!/bin/sh\n[ "$1" = --version ] || sleep 8\nexec {program} "$@"\n')
+    slow, go = tmp_path / "valkey-server", tmp_path / "go"
+    os.mkfifo(go)
+    slow.write_text(f'#!/bin/sh\n[ "$1" = --version ] || read _ < {go}\nexec {program} "$@"\n')
     slow.chmod(0o755)
+    looks = []
+
+    def look() -> bool:
+        looks.append(EmbeddedValkey.answers(valkey))
+        if len(looks) == 5:  # by then it waits
+            go.write_text("\n")
+        return looks[-1]
 
     starter = user(PATH=f"{tmp_path}:{os.environ['PATH']}")
     wait_until(lambda: len(servers(valkey.folder)) > 0)
     assert not valkey.answers()
     starter.kill()
     pid = servers(valkey.folder)[0].pid
+    monkeypatch.setattr(valkey, "answers", look)
     valkey.ensure()
+    assert looks[:5] == [False] * 5
     assert [server.pid for server in servers(valkey.folder)] == [pid]
 
 
@@ -201,7 +211,7 @@ def test_a_server_that_hangs_is_replaced(valkey: EmbeddedValkey, monkeypatch: py
     monkeypatch.setattr("qwenedit.embedded.ANSWER_TIMEOUT", 1.0)
     hung.send_signal(signal.SIGSTOP)
     valkey.ensure()
-    assert valkey.answers()
+    wait_until(valkey.answers)
     assert servers(valkey.folder) != [hung]
 
 
@@ -224,7 +234,7 @@ def test_data_that_can_not_be_read_is_set_aside(valkey: EmbeddedValkey) -> None:
     [manifest] = valkey.folder.glob("*/appendonly.aof.manifest")
     manifest.write_text("not a manifest")
     valkey.ensure()
-    assert valkey.answers()
+    wait_until(valkey.answers)
     assert [path.read_text() for path in valkey.folder.glob("*.unreadable/*.manifest")] == ["not a manifest"]
 
 
@@ -236,7 +246,7 @@ def test_a_program_that_can_not_run_gives_way_to_the_bundled_one(
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     valkey.ensure()
-    assert valkey.answers()
+    wait_until(valkey.answers)
 
 
 def test_a_redis_too_old_for_our_clients_is_passed_over(
@@ -249,7 +259,7 @@ def test_a_redis_too_old_for_our_clients_is_passed_over(
     old.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     valkey.ensure()
-    assert valkey.answers()
+    wait_until(valkey.answers)
     assert not (tmp_path / "used").exists()
 
 

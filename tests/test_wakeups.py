@@ -11,6 +11,7 @@ from celery import current_app
 from botapp.wakeups import wake_orders, wake_outbox
 from jobs.wakeups import QUEUE, wake_queue
 from payments.wakeups import wake_inbox
+from qwenedit import wakeups
 from webhooks.wakeups import wake_outbox as wake_webhooks
 
 
@@ -56,7 +57,10 @@ def test_a_broker_that_is_down_costs_its_caller_a_line_and_no_error(
     assert caplog.text.count("wake-up not published") == 2
 
 
-def test_one_wake_up_that_nobody_has_taken_is_enough_for_all_jobs(valkey: redis.Redis) -> None:
+def test_one_wake_up_that_nobody_has_taken_is_enough_for_all_jobs(
+    valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "UNDER_WAY_SECONDS", 60)
     wake_queue()
     wake_queue()
     assert len(published(valkey, "edits")) == 1

@@ -18,7 +18,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_benchmark_that_is_stopped_leaves_no_process_and_no_file(number: signal.Signals) -> None:
-    with tempfile.TemporaryDirectory(prefix="qwenedit-test-") as name:
+    with tempfile.TemporaryDirectory(prefix="qwenedit-stopped-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
         bench = subprocess.Popen(

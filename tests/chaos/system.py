@@ -113,7 +113,7 @@ class System:
 
     def rows(self, query: Any, *values: Any) -> list[dict[str, Any]]:
         """Ask the database; raises psycopg.OperationalError while it is away."""
-        with psycopg.connect(self.database.url, connect_timeout=5, row_factory=dict_row) as connection:
+        with psycopg.connect(self.database.url, connect_timeout=30, row_factory=dict_row) as connection:
             return connection.execute(query, values).fetchall()
 
     def control(self, node: int, **faults: Any) -> None:

@@ -217,10 +217,10 @@ def test_an_answer_that_trickles_is_given_up_within_the_time_allowed(scripted: S
     scripted.answers["GET", "/system_stats"] = trickle
     began = time.monotonic()
     with client_of(scripted.url) as client, pytest.raises(ComfyUnreachable) as caught:
-        client.system_stats(timeout=3)
+        client.system_stats(timeout=10)  # which is also the patience with each read
     given_up.set()
     assert "no end of the answer" in caught.value.detail
-    assert 2.9 < time.monotonic() - began < 20
+    assert 9.9 < time.monotonic() - began < 30
 
 
 def test_a_large_picture_may_take_longer_to_send_than_to_connect() -> None:

@@ -22,7 +22,7 @@ from jobs.comfy.errors import (
 )
 from jobs.comfy.events import EventStream
 from jobs.comfy.follower import Follower
-from tests.comfy.edits import edit, until, wait_for
+from tests.comfy.edits import DEADLINE, edit, until, wait_for
 from tests.servers import SandboxServer
 
 pytestmark = pytest.mark.processes
@@ -49,7 +49,7 @@ def follow(client: ComfyClient, sandbox: SandboxServer, prompt_id: str) -> Follo
         overdue: Callable[[Sequence[str]], Collection[str]] = lambda running: (),
     ) -> tuple[OutputImage, ...]:
         client_id = uuid4().hex
-        with EventStream(sandbox.url, client_id, prompt_id) as events:
+        with EventStream(sandbox.url, client_id, prompt_id, connect_timeout=DEADLINE) as events:
             client.submit(edit(client, prompt_id, steps=steps), prompt_id, client_id)
             follower = Follower(
                 client,

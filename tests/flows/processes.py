@@ -28,6 +28,7 @@ class ServiceProcess:
 
     def start(self) -> Self:
         """Start the process and wait until it says that it is ready."""
+        already = self.output.count(READY[self.role])
         self._process = subprocess.Popen(
             self._command(),
             cwd=settings.BASE_DIR,
@@ -35,7 +36,6 @@ class ServiceProcess:
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
-        already = self.output.count(READY[self.role])
         wait_until(lambda: self.output.count(READY[self.role]) > already or self._ended(), timeout=60)
         assert not self._ended(), self.output
         return self

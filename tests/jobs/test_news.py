@@ -96,6 +96,7 @@ def test_a_broker_that_is_silent_is_asked_once_in_a_while(
     settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, alice: User
 ) -> None:
     monkeypatch.setattr(news, "PATIENCE", 0.2)
+    monkeypatch.setattr(news, "SILENCE_AFTER_FAILURE", 600)
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         settings.CACHE_URL = f"redis://127.0.0.1:{server.getsockname()[1]}"
         job = JobFactory.create(user=alice)

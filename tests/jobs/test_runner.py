@@ -44,7 +44,7 @@ def ledger_of(job: Job) -> list[tuple[str, int]]:
 
 def prompts_seen_by(sandbox: SandboxServer) -> list[str]:
     """Return the ids of all prompts the node has finished."""
-    return list(requests.get(f"{sandbox.url}/history", timeout=5).json())
+    return list(requests.get(f"{sandbox.url}/history", timeout=30).json())
 
 
 def result_files() -> list[str]:
@@ -122,7 +122,7 @@ def test_three_pictures_reach_the_model_in_their_order(
 
     job.refresh_from_db()
     assert job.status == JobStatus.SUCCEEDED
-    (entry,) = requests.get(f"{sandbox.url}/history", timeout=5).json().values()
+    (entry,) = requests.get(f"{sandbox.url}/history", timeout=30).json().values()
     encoder = entry["prompt"][2]["positive"]["inputs"]
     assert {"image1", "image2", "image3"} <= set(encoder)
 
@@ -305,7 +305,8 @@ def test_a_node_whose_thread_died_within_an_edit_is_found_out_by_the_next_attemp
         "node_stalled",
     ]
     assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
-    assert Node.objects.get().tripped_until > timezone.now()
+    row = Node.objects.get()
+    assert row.tripped_until > row.tripped_at
 
 
 @pytest.mark.parametrize("has_just_looked", [False, True])
@@ -346,16 +347,20 @@ def test_a_cancelled_job_leaves_the_node_and_keeps_nothing(
     attempt = job.attempts.get()
     assert attempt.status == AttemptStatus.CANCELLED
     address = f"{sandbox.url}/api/jobs/{attempt.pk}"
-    wait_until(lambda: requests.get(address, timeout=5).json()["status"] == "cancelled")
+    wait_until(lambda: requests.get(address, timeout=30).json()["status"] == "cancelled")
     assert ledger_of(job) == [("charge", -job.price), ("refund", job.price)]
     assert result_files() == []
 
 
 def test_progress_is_told_while_the_sampler_runs(
-    submit: Submit, in_background: Callable[[], threading.Thread], sandbox: SandboxServer
+    submit: Submit,
+    in_background: Callable[[], threading.Thread],
+    sandbox: SandboxServer,
+    settings: object,
 ) -> None:
+    settings.COMFYUI_STEPS = 20  # a machine that stands still meets several steps at once, and tells of one
     job = submit()
-    sandbox.control(seconds_per_step=0.7)
+    sandbox.control(seconds_per_step=0.3)
     worker = in_background()
     seen = set()
 
@@ -513,7 +518,10 @@ def test_a_worker_that_stops_hands_its_job_on_at_once(
     assert (job.status, job.attempts.count(), job.failures) == (JobStatus.SUCCEEDED, 1, 0)
 
 
-def test_a_node_that_dies_costs_nobody_a_try(submit: Submit, run: Run, sandbox: SandboxServer) -> None:
+def test_a_node_that_dies_costs_nobody_a_try(
+    submit: Submit, run: Run, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "HEALTHY_FOR", 600)
     first, second = submit(), submit()
     run()
     sandbox.kill()  # the gate's answer of a moment ago still says that it is well
@@ -534,6 +542,7 @@ def test_a_node_that_dies_costs_nobody_a_try(submit: Submit, run: Run, sandbox: 
 def test_a_silent_node_is_not_asked_to_cancel_for_it_would_keep_the_job_from_the_others(
     submit: Submit, run: Run, node: Node, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(nodes, "HEALTHY_FOR", 600)
     asked: list[str] = []
     monkeypatch.setattr(ComfyClient, "cancel", lambda _client, prompt_id: asked.append(prompt_id))
     assert nodes.is_healthy(node)

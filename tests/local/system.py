@@ -67,7 +67,7 @@ class LocalRun:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def says(self, text: str, *, times: int = 1, timeout: float = 60) -> None:
+    def says(self, text: str, *, times: int = 1, timeout: float = 110) -> None:
         """Wait until `text` was printed in `times` lines."""
         wait_until(lambda: self._said(text) >= times or self.process.poll() is not None, timeout=timeout)
         assert self._said(text) >= times, self.output
@@ -107,7 +107,7 @@ class LocalRun:
         """List every process that this run has left."""
         return [*self.marked(), *self.valkeys()]
 
-    def ends(self, timeout: float = 60) -> int:
+    def ends(self, timeout: float = 110) -> int:
         """Wait for the end; return the exit code."""
         code = self.process.wait(timeout)
         self._reader.join(5)

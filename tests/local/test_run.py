@@ -15,7 +15,7 @@ from PIL import Image
 from qwenedit.local.machine import HOST, port_is_free
 from tests.local.system import PROJECT_ROOT, READY, LocalRun, unused_port
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 Start = Callable[..., LocalRun]
 
 
@@ -28,7 +28,7 @@ def edit(run: LocalRun) -> subprocess.CompletedProcess[str]:
                 "-m",
                 "qwenedit.local.demo",
                 f"--site=http://{HOST}:{run.port}",
-                "--timeout=60",
+                "--timeout=110",
             ),
             *(f"--photo={PROJECT_ROOT / 'qwenedit/samples/astronaut.png'}", f"--save-in={run.folder}"),
         ],
@@ -159,7 +159,7 @@ def test_a_terminal_that_is_closed_ends_the_run(folder: Path) -> None:
     while READY.encode() not in seen:
         seen += os.read(controller, 65536)
     os.close(controller)  # no signal comes: it is not the terminal that controls that session
-    assert process.wait(30) == 0
+    assert process.wait(110) == 0
 
 
 def test_while_comfyui_does_not_answer_it_says_so_and_hides_the_credentials(start: Start) -> None:
