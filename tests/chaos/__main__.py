@@ -13,7 +13,7 @@ from qwenedit.settings import BASE_DIR
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.load import Load
 from tests.chaos.run import Run
-from tests.chaos.system import System
+from tests.chaos.system import System, command_line, sandbox
 from tests.chaos.verdict import Verdict
 from tests.session import SessionFolder, end_on_sigterm, sweep_killed_sessions
 
@@ -34,6 +34,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="repeats the choices")
     parser.add_argument(
         "--fault", action="append", metavar="WORDS", help="only faults whose name has these words"
+    )
+    parser.add_argument(
+        "--comfyui",
+        metavar="COMMAND",
+        help="a ComfyUI instead of the stand-in: 'python main.py --port {port} --base-directory {folder}'",
     )
     options = parser.parse_args()
     end_on_sigterm()
@@ -58,7 +63,8 @@ def chaos(folder: Path, faults: Sequence[Fault], options: argparse.Namespace) ->
     """Run everything, print the table, and tell whether all of it holds."""
     seconds = 60 * options.minutes
     folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
-    with System(folder, LOGS, seconds_per_step=SECONDS_PER_STEP) as system:
+    comfyui = command_line(options.comfyui) if options.comfyui else sandbox(SECONDS_PER_STEP)
+    with System(folder, LOGS, comfyui=comfyui) as system:
         people = system.make_people(PEOPLE)
         load = Load(system.web_urls, people, rate=options.jobs / seconds, seed=options.seed)
         run = Run(system, load, chance=random.Random(options.seed), patience=PATIENCE)

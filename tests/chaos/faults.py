@@ -1,6 +1,6 @@
 """What goes wrong: each fault is one small function with a name, which strikes and says whom.
 
-A fault that lasts returns when it is over, but for the refusal of WebSockets, which the nodes themselves end.
+A fault that lasts returns when it is over, but for the refusal of WebSockets, which the lines themselves end.
 """
 
 import random
@@ -98,8 +98,8 @@ def websockets_dropped_for_60_s(system: System, chance: random.Random) -> str:
 
 
 def answers_to_prompts_lost(system: System, chance: random.Random) -> str:
-    for node in range(len(system.nodes)):
-        system.control(node, lose_answers=2)
+    for line in system.lines:
+        line.lose_answers(2)
     return "2 answers of each node"
 
 
@@ -148,6 +148,6 @@ def _freeze(process: Supervised, seconds: float) -> str:
 
 
 def _drop_websockets(system: System, seconds: float) -> str:
-    for node in range(len(system.nodes)):
-        system.control(node, refuse_websockets=seconds, drop_websockets=True)
+    for line in system.lines:
+        line.drop_websockets(seconds)
     return "of every node"

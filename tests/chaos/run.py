@@ -134,8 +134,8 @@ class Run:
         began = time.monotonic()
         for process in self._system.processes:
             process.thaw()
-        for node in range(len(self._system.nodes)):
-            self._system.control(node, reset=True)
+        for line in self._system.lines:
+            line.heal()
         self._wait(self._system.is_up, "every process is up")
         self._load.stop(self._patience)
         left = len(self._rows(UNFINISHED))

@@ -1,18 +1,19 @@
 """The processes of production on this machine, each supervised: what chaos happens to.
 
 Owns their ports, environment, start and end, and the ways of asking each how it is. Valkey keeps nothing on
-disk, so that killing it empties it.
+disk, so that killing it empties it. Nodes are reached by a `Line`, which breaks as the network does.
 """
 
 import json
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from psycopg.rows import dict_row
 
 from qwenedit import embedded
 from qwenedit.settings import BASE_DIR
+from tests.chaos.line import Line
 from tests.chaos.processes import Supervised, wait_for
 from tests.postgres import PostgresServer
 
@@ -37,13 +39,32 @@ INITIAL_BALANCE = 1_000_000
 MOST_UNFINISHED = 1000  # of one person: the load is what breaks here, not the limit
 # What was committed must survive the server; that it survives the machine is not what this is about.
 POSTGRES_OPTIONS = {"synchronous_commit": "on"}
+CHILD = "qwenedit.local.child"
+
+NodeCommand = Callable[[int, Path], list[str]]  # of a port, and of the folder that is to hold its output/
+
+
+def sandbox(seconds_per_step: float) -> NodeCommand:
+    """Return the command of a stand-in ComfyUI."""
+    return lambda port, folder: _python(
+        "qwenedit.sandbox",
+        "comfyui",
+        f"--port={port}",
+        f"--data-dir={folder}",
+        f"--seconds-per-step={seconds_per_step}",
+    )
+
+
+def command_line(template: str) -> NodeCommand:
+    """Return the command of any ComfyUI; `template` has `{port}` and `{folder}` in it."""
+    return lambda port, folder: [word.format(port=port, folder=folder) for word in shlex.split(template)]
 
 
 class System:
     """Everything, for the length of a `with` block; `folder` keeps the data, and `logs` the output."""
 
     def __init__(
-        self, folder: Path, logs: Path, *, seconds_per_step: float, start_timeout: float = 120.0
+        self, folder: Path, logs: Path, *, comfyui: NodeCommand, start_timeout: float = 120.0
     ) -> None:
         self.folder = folder
         self.database = PostgresServer(folder / "postgres", POSTGRES_OPTIONS)
@@ -51,21 +72,27 @@ class System:
         self._one_restart = threading.Lock()
         self._logs = logs
         ports = _free_ports(1 + NODES + WEBS)
+        node_ports = [next(ports) for _ in range(NODES)]
         self._valkey_port = next(ports)
         self.redis_url = f"redis://{HOST}:{self._valkey_port}/0"
-        self.node_urls = [f"http://{HOST}:{next(ports)}" for _ in range(NODES)]
+        self.lines = [Line(port) for port in node_ports]
         self.web_urls = [f"http://{HOST}:{next(ports)}" for _ in range(WEBS)]
         program = str(embedded._programs()[0][0])
         valkey = [program, "--port", str(self._valkey_port), "--save", "", "--appendonly", "no"]
         self.valkey = self._process("valkey", valkey, {"PATH": os.defpath})
         self.nodes = [
-            self._process(f"comfyui-{number}", self._node(url, number, seconds_per_step), os.environ)
-            for number, url in enumerate(self.node_urls, 1)
+            self._process(f"comfyui-{number + 1}", comfyui(port, self.data_of(number)), os.environ)
+            for number, port in enumerate(node_ports)
         ]
         self.environment: dict[str, str] = {}
         self.workers: list[Supervised] = []
         self.webs: list[Supervised] = []
         self.beat: Supervised | None = None
+
+    @property
+    def node_urls(self) -> list[str]:
+        """The address of each node, at our end of its line."""
+        return [line.url for line in self.lines]
 
     @property
     def processes(self) -> list[Supervised]:
@@ -76,6 +103,9 @@ class System:
     def __enter__(self) -> Self:
         try:
             self.database.__enter__()
+            for number, line in enumerate(self.lines):
+                line.start()
+                self.data_of(number).mkdir()
             for process in (self.valkey, *self.nodes):
                 process.start()
             self.environment = self._environment()
@@ -92,6 +122,8 @@ class System:
     ) -> None:
         for process in self.processes:
             process.stop()
+        for line in self.lines:
+            line.stop()
         self.database.close()
 
     def make_people(self, number: int) -> dict[str, str]:
@@ -115,11 +147,6 @@ class System:
         """Ask the database; raises psycopg.OperationalError while it is away."""
         with psycopg.connect(self.database.url, connect_timeout=30, row_factory=dict_row) as connection:
             return connection.execute(query, values).fetchall()
-
-    def control(self, node: int, **faults: Any) -> None:
-        """Set faults of a node (see the sandbox's `faults` module); one that is down has enough of them."""
-        with suppress(requests.RequestException):
-            requests.post(f"{self.node_urls[node]}/sandbox/faults", json=faults, timeout=5)
 
     def queue_of(self, node: int) -> dict[str, list[Any]]:
         """Return what runs and what waits on a node; raises requests.RequestException."""
@@ -168,10 +195,6 @@ class System:
         """Return the folder in which a node keeps its pictures."""
         return self.folder / f"comfyui-{node + 1}"
 
-    def _node(self, url: str, number: int, seconds_per_step: float) -> list[str]:
-        options = [f"--port={url.rpartition(':')[2]}", f"--data-dir={self.folder / f'comfyui-{number}'}"]
-        return _python("qwenedit.sandbox", "comfyui", *options, f"--seconds-per-step={seconds_per_step}")
-
     def _environment(self) -> dict[str, str]:
         return os.environ | {
             "DATABASE_URL": self.database.url,
@@ -218,7 +241,7 @@ class System:
 
     def _process(self, name: str, command: list[str], environment: Any) -> Supervised:
         # What can not be tied to this process at least lives in the folder, by which a sweep finds it.
-        cwd = self.folder if name == "valkey" else BASE_DIR
+        cwd = BASE_DIR if CHILD in command else self.folder
         return Supervised(name, command, environment=environment, log=self._logs / f"{name}.log", cwd=cwd)
 
     def _run(self, *arguments: str) -> str:
@@ -237,7 +260,7 @@ class System:
 
 def _python(module: str, *arguments: str) -> list[str]:
     """Return the command of a process that ends with this one, however this one ends."""
-    return [sys.executable, "-m", "qwenedit.local.child", str(os.getpid()), module, *arguments]
+    return [sys.executable, "-m", CHILD, str(os.getpid()), module, *arguments]
 
 
 def _free_ports(number: int) -> Iterator[int]:

@@ -12,7 +12,7 @@ from qwenedit import settings
 from tests.chaos.faults import FAULTS
 from tests.chaos.load import Load
 from tests.chaos.run import Run
-from tests.chaos.system import System
+from tests.chaos.system import System, sandbox
 from tests.chaos.verdict import Verdict
 
 SEED = 7
@@ -48,7 +48,7 @@ def test_chaos_loses_nothing_does_nothing_twice_and_charges_nothing_wrongly(
     caplog.set_level(logging.INFO)
     faults = [fault for fault in FAULTS if fault.name in SHORT]
     assert len(faults) == len(SHORT)
-    with System(folder, folder, seconds_per_step=SECONDS_PER_STEP, start_timeout=PATIENCE) as system:
+    with System(folder, folder, comfyui=sandbox(SECONDS_PER_STEP), start_timeout=PATIENCE) as system:
         load = Load(system.web_urls, system.make_people(PEOPLE), rate=RATE, seed=SEED)
         run = Run(system, load, chance=random.Random(SEED), patience=PATIENCE)
 
