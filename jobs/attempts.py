@@ -51,7 +51,7 @@ class WorkerStopping(Exception):
 
 
 class TooManyAdoptions(Exception):
-    """So many runners were lost with the attempt that it may be what they die of."""
+    """So many runners died or stopped with the attempt that it may be what they die of."""
 
 
 @worker_shutting_down.connect
@@ -91,7 +91,7 @@ class AttemptRun:
         Raises ComfyError, StaleState, WorkerStopping or TooManyAdoptions.
         """
         if self.attempt.adoptions > MOST_ADOPTIONS:
-            raise TooManyAdoptions(f"{MOST_ADOPTIONS + 1} runners were lost with it")
+            raise TooManyAdoptions(f"{MOST_ADOPTIONS + 1} runners died or stopped with it")
         url, client_id = self.attempt.node.url, self.attempt.pk.hex
         with EventStream(url, client_id=client_id, prompt_id=self.prompt_id) as events:
             if not self.adopted:

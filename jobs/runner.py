@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from jobs import attempts, breaker, nodes, scheduler
-from jobs.attempts import AttemptRun, WorkerStopping
+from jobs.attempts import AttemptRun, TooManyAdoptions, WorkerStopping
 from jobs.capacity import THREADS_FOR_OTHERS
 from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
 from jobs.leases import LeaseKeeper
@@ -153,7 +153,8 @@ def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
             code="internal_error",
             message="Something went wrong on our side.",
             detail=f"{type(error).__name__}: {error}".replace("\0", ""),
-            retryable=True,
+            # The next attempt would come to the same result.
+            retryable=not isinstance(error, TooManyAdoptions),
         )
 
 

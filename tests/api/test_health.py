@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.models import Attempt
 from jobs.states import AttemptStatus, JobStatus
+from qwenedit import health
 from tests.api.server import WebServer
 from tests.factories import AttemptFactory, JobFactory, NodeFactory, UserFactory
 
@@ -88,6 +89,16 @@ class TestOutages:
             requests.get(f"{server.url}/healthz", timeout=60)  # the first request loads the site
             answer = requests.get(f"{server.url}/readyz", timeout=30)
         assert (answer.status_code, answer.json()["broker"]) == (503, "does not answer")
+
+    def test_a_database_that_is_away_is_waited_for_once(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch, db: None
+    ) -> None:
+        asked: list[str] = []
+        monkeypatch.setattr(health, "_database", lambda: asked.append("database") or "does not answer")
+        monkeypatch.setattr(health, "_migrations", lambda: asked.append("migrations") or "")
+        answer = client.get("/readyz")
+        assert (answer.status_code, asked) == (503, ["database"])
+        assert answer.json()["migrations"] == "unknown"
 
     def test_readyz_is_503_while_the_database_is_down(self, closed_port: int) -> None:
         with WebServer(DATABASE_URL=f"postgres://a:b@127.0.0.1:{closed_port}/c") as server:

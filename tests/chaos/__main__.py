@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument(
         "--comfyui",
         metavar="COMMAND",
-        help="a ComfyUI instead of the stand-in: 'python main.py --port {port} --base-directory {folder}'",
+        help="a ComfyUI instead of the stand-in: 'python /opt/ComfyUI/main.py --port {port} "
+        "--output-directory {folder}/output', say",
     )
     options = parser.parse_args()
     end_on_sigterm()

@@ -17,24 +17,26 @@ CHUNK = 1 << 16
 
 
 class Line:
-    """Passes connections to `url` on to the node at the port `target`, from `start` to `stop`.
+    """Passes connections to `url` on to a node, from `start` to `stop`; once only.
 
     A node that is down looks like one that ends its connections at once.
     """
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self) -> None:
+        self._target = 0
         self._listener = socket.create_server((HOST, 0))
         self.url = f"http://{HOST}:{self._listener.getsockname()[1]}"
+        self._open: set[StreamWriter] = set()
         self._websockets: set[StreamWriter] = set()
         self._refusing_until = 0.0
         self._answers_to_lose = 0
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name=f"line to {target}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"line {self.url}", daemon=True)
 
-    def start(self) -> None:
-        """Let connections pass."""
+    def start(self, target: int) -> None:
+        """Let connections pass to the port `target`."""
+        self._target = target
         self._thread.start()
 
     def stop(self) -> None:
@@ -42,6 +44,7 @@ class Line:
         if self._thread.is_alive():
             self._do(self._stopping.set)
             self._thread.join()
+        self._loop.close()
         self._listener.close()
 
     def drop_websockets(self, seconds: float) -> None:
@@ -80,16 +83,20 @@ class Line:
     async def _listen(self) -> None:
         async with await asyncio.start_server(self._serve, sock=self._listener):
             await self._stopping.wait()
+            for writer in self._open:
+                writer.transport.abort()
+            while self._open:
+                await asyncio.sleep(0.01)
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self._open.add(writer)
         try:
             request = await reader.read(CHUNK)
-            is_websocket = request.startswith(WEBSOCKET)
-            if is_websocket and time.monotonic() < self._refusing_until:
-                return
-            answers, node = await asyncio.open_connection(HOST, self._target)
-            if is_websocket:
+            if request.startswith(WEBSOCKET):
+                if time.monotonic() < self._refusing_until:
+                    return
                 self._websockets.add(writer)
+            answers, node = await asyncio.open_connection(HOST, self._target)
             try:
                 await self._pass_on(request, reader, writer, answers, node)
             finally:
@@ -98,6 +105,7 @@ class Line:
             pass  # one end is gone, and so is the other in a moment
         finally:
             self._websockets.discard(writer)
+            self._open.discard(writer)
             writer.close()
 
     async def _pass_on(

@@ -71,18 +71,18 @@ class System:
         self._timeout = start_timeout
         self._one_restart = threading.Lock()
         self._logs = logs
+        self.lines = [Line() for _ in range(NODES)]
         ports = _free_ports(1 + NODES + WEBS)
-        node_ports = [next(ports) for _ in range(NODES)]
+        self._node_ports = [next(ports) for _ in range(NODES)]
         self._valkey_port = next(ports)
         self.redis_url = f"redis://{HOST}:{self._valkey_port}/0"
-        self.lines = [Line(port) for port in node_ports]
         self.web_urls = [f"http://{HOST}:{next(ports)}" for _ in range(WEBS)]
         program = str(embedded._programs()[0][0])
         valkey = [program, "--port", str(self._valkey_port), "--save", "", "--appendonly", "no"]
         self.valkey = self._process("valkey", valkey, {"PATH": os.defpath})
         self.nodes = [
             self._process(f"comfyui-{number + 1}", comfyui(port, self.data_of(number)), os.environ)
-            for number, port in enumerate(node_ports)
+            for number, port in enumerate(self._node_ports)
         ]
         self.environment: dict[str, str] = {}
         self.workers: list[Supervised] = []
@@ -104,7 +104,7 @@ class System:
         try:
             self.database.__enter__()
             for number, line in enumerate(self.lines):
-                line.start()
+                line.start(self._node_ports[number])
                 self.data_of(number).mkdir()
             for process in (self.valkey, *self.nodes):
                 process.start()

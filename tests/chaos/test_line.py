@@ -23,8 +23,8 @@ pytestmark = pytest.mark.processes
 @pytest.fixture
 def line(sandbox: SandboxServer) -> Iterator[Line]:
     """A line to the sandbox."""
-    line = Line(urlsplit(sandbox.url).port or 0)
-    line.start()
+    line = Line()
+    line.start(urlsplit(sandbox.url).port or 0)
     yield line
     line.stop()
 
@@ -83,3 +83,12 @@ def test_a_node_that_is_down_answers_nobody_and_is_heard_again_once_it_is_back(
         requests.get(f"{line.url}/queue", timeout=PATIENCE)
     sandbox.restart()
     assert requests.get(f"{line.url}/queue", timeout=PATIENCE).ok
+
+
+def test_when_it_stops_every_connection_breaks(line: Line) -> None:
+    socket = connected(line)
+
+    line.stop()
+
+    with pytest.raises((websocket.WebSocketConnectionClosedException, ConnectionError)):
+        list(iter(socket.recv, None))

@@ -406,7 +406,7 @@ def test_a_job_whose_runner_died_after_submitting_is_adopted_and_done_once(
     assert ledger_of(job) == [("charge", -job.price)]
 
 
-def test_an_attempt_that_runners_die_of_is_given_up_after_ten_of_them(
+def test_an_edit_that_runners_die_of_is_given_up_after_ten_adoptions(
     submit: Submit, run: Run, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit()
@@ -426,16 +426,11 @@ def test_an_attempt_that_runners_die_of_is_given_up_after_ten_of_them(
         run()
 
     job.refresh_from_db()
-    assert (job.status, job.failures) == (JobStatus.QUEUED, 1)
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "internal_error")
     given_up = job.attempts.get()
-    assert (given_up.status, given_up.error_code) == (AttemptStatus.FAILED, "internal_error")
-    assert given_up.error_detail == "TooManyAdoptions: 11 runners were lost with it"
-    Job.objects.filter(pk=job.pk).update(next_attempt_at=None)
-    run()
-    job.refresh_from_db()
-    assert job.status == JobStatus.SUCCEEDED, "the next attempt begins to count anew"
-    assert job.attempts.get(number=2).adoptions == 0
-    assert ledger_of(job) == [("charge", -job.price)]
+    assert given_up.status == AttemptStatus.FAILED
+    assert given_up.error_detail == "TooManyAdoptions: 11 runners died or stopped with it"
+    assert ledger_of(job) == [("charge", -job.price), ("refund", job.price)]
 
 
 def test_a_job_whose_runner_died_before_submitting_gets_a_new_attempt_that_costs_no_try(
