@@ -29,5 +29,5 @@ def sandbox(_session_sandbox: SandboxServer) -> SandboxServer:
 def node(db: None, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Node:
     """The node of the sandbox; a machine that stands still for seconds does not make it a silent one."""
     assert ComfyClient.system_stats.__kwdefaults__ == {"timeout": 2.0}
-    monkeypatch.setattr(ComfyClient.system_stats, "__kwdefaults__", {"timeout": 30.0})
+    monkeypatch.setattr(ComfyClient.system_stats, "__kwdefaults__", {"timeout": 10.0})
     return NodeFactory.create(name="sandbox", url=sandbox.url)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import uvloop
+from PIL import ImageFile
 
 from qwenedit.sandbox.comfyui.execution import Options
 from qwenedit.sandbox.comfyui.faults import Settings
@@ -74,6 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code."""
+    # As ComfyUI does: it accepts a truncated upload and pads it. Nobody else's process is to.
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
     with tempfile.TemporaryDirectory(prefix="comfyui-sandbox-", ignore_cleanup_errors=True) as scratch:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -17,13 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image, ImageFile, ImageOps, ImageSequence
+from PIL import Image, ImageOps, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
 from qwenedit.sandbox.comfyui import filters
 from qwenedit.sandbox.comfyui.files import Folders, OutsideFolderError, file_digest
-
-ImageFile.LOAD_TRUNCATED_IMAGES = True  # ComfyUI accepts a truncated upload and pads it, so must its stand-in
 
 LATENT_STEP = 8
 PREVIEW_COMPRESSION = 1
