@@ -139,5 +139,6 @@ class Line:
         done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for one in left:
             one.cancel()
+        await asyncio.gather(*both, return_exceptions=True)  # the other may have failed in the same moment
         for one in done:
             one.result()
