@@ -3,9 +3,9 @@
 Several users queue edits of a second on two nodes (of three seconds in the small form, so that somebody waits
 on a slow machine, too), once the nodes' durations are known; users take turns as they submit. Every edit is
 asked for by `GET jobs/{id}/` right after its submission, and the queue of every user once more when all edits
-are in it. The truth is the database's: an edit's end minus the moment of the
-answer, and how many edits were begun between that moment and its own beginning. Asked at submission, an edit
-may rightly wait longer than told: whoever comes later may be served before a user's second edit.
+are in it. The truth is the database's: an edit's end minus the moment of the answer, and how many edits were
+begun between that moment and its own beginning. Asked at submission, an edit may rightly wait longer than
+told: whoever comes later may be served before a user's second edit.
 Fails where an edit does not succeed.
 """
 
