@@ -88,7 +88,7 @@ class ComfyClient:
             "POST",
             "/upload/image",
             is_upload=True,
-            fields={
+            form={
                 "type": "input",
                 "subfolder": subfolder,
                 "image": (name, data, "application/octet-stream"),
@@ -117,7 +117,7 @@ class ComfyClient:
         if not isinstance(client_id, str):
             raise TypeError("client_id must be a string: anything else can crash the server")
         body = {"prompt": prompt, "prompt_id": prompt_id, "client_id": client_id}
-        answer = self._transport.request("POST", "/prompt", within=LONGEST_SUBMISSION, json=body)
+        answer = self._transport.request("POST", "/prompt", within=LONGEST_SUBMISSION, content=body)
         if answer.status == 413:
             raise WorkflowRejected(answer.describe())
         content = answer.json()
@@ -239,7 +239,7 @@ class ComfyClient:
         return content
 
     def _command(self, path: str, body: Mapping[str, Any]) -> None:
-        answer = self._transport.request("POST", path, within=LONGEST_QUESTION, json=body)
+        answer = self._transport.request("POST", path, within=LONGEST_QUESTION, content=body)
         if answer.status != 200:
             raise UnexpectedAnswer(answer.describe())
 

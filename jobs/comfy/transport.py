@@ -5,11 +5,12 @@ which does not answer is ComfyUnreachable. What an answer means is the client's 
 """
 
 import json
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from urllib3.util import Timeout
@@ -22,6 +23,7 @@ JSON_LIMIT_BYTES = 32 * 1024 * 1024
 POOL_SIZE = 32
 # Seconds between two bytes of an answer: waiting longer keeps the work of a frozen node from others.
 LONGEST_SILENCE = 15.0
+FormFile = tuple[str, bytes, str]  # its name, what is in it, its Content-Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,18 @@ class Transport:
 
     def __init__(self, address: Address, *, connect_timeout: float, read_timeout: float) -> None:
         self._address = address
+        self._path = urlsplit(address.url).path
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
-        headers = {**address.headers, "Accept-Encoding": "identity"}
-        self._pool = urllib3.PoolManager(maxsize=POOL_SIZE, headers=headers)
+        self._headers = {**address.headers, "Accept-Encoding": "identity"}
+        # One for all uploads: a node need not read a Content-Type anew that it has seen. Nobody can guess it.
+        self._boundary = secrets.token_hex(16)
+        self._pool = self._new_pool()
 
     def close(self) -> None:
         """Close the pooled connections; later requests open new ones."""
-        self._pool.clear()
+        closed, self._pool = self._pool, self._new_pool()
+        closed.close()
 
     def request(
         self,
@@ -74,41 +80,57 @@ class Transport:
         max_bytes: int = JSON_LIMIT_BYTES,
         too_large: type[ComfyError] = UnexpectedAnswer,
         params: Mapping[str, str] | None = None,
-        **options: Any,
+        content: Mapping[str, Any] | None = None,
+        form: Mapping[str, str | FormFile] | None = None,
     ) -> Answer:
         """Send one request, once, and read the whole answer.
 
         `within` seconds limit it in all; without it, connecting, each silence and the reading of
-        the body have their own limits. `options` are those of urllib3: `json`, or the `fields` of a
-        multipart body. Raises ComfyUnreachable, and `too_large` for a body of more than `max_bytes`.
+        the body have their own limits. `content` is sent as JSON, `form` as a multipart body.
+        Raises ComfyUnreachable, and `too_large` for an answer of more than `max_bytes`.
         """
         name = f"{method} {self._address.url}{path}"
         query = f"?{urlencode(params)}" if params else ""
+        body, kind = self._body(content, form)
         deadline = time.monotonic() + (within or self._connect_timeout + self._read_timeout)
         try:
-            response = self._pool.request(
+            response = self._pool.urlopen(
                 method,
-                self._address.url + path + query,
+                self._path + path + query,
+                body,
+                self._headers | ({"Content-Type": kind} if kind else {}),
                 timeout=self._timeout(within, is_upload=is_upload),
                 retries=False,
                 # A redirect would turn POST into GET and carry a login page back as an answer.
                 redirect=False,
                 preload_content=False,
-                **options,
             )
             try:
-                body = _read(response, name=name, max_bytes=max_bytes, too_large=too_large, deadline=deadline)
+                answered = _read(
+                    response, name=name, max_bytes=max_bytes, too_large=too_large, deadline=deadline
+                )
             except BaseException:
                 response.close()  # with an unread rest the connection is of no use
                 raise
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise ComfyUnreachable(f"{name}: {type(error).__name__}: {error}") from error
-        answer = Answer(name, response.status, body)
+        answer = Answer(name, response.status, answered)
         # ComfyUI itself never says 502 or more, nor 429: those are a proxy's words for "not now".
         if answer.status > 501 or answer.status == 429:
             raise ComfyUnreachable(answer.describe())
         return answer
+
+    def _new_pool(self) -> urllib3.HTTPConnectionPool:
+        return urllib3.connection_from_url(self._address.url, maxsize=POOL_SIZE)
+
+    def _body(
+        self, content: Mapping[str, Any] | None, form: Mapping[str, str | FormFile] | None
+    ) -> tuple[bytes | None, str]:
+        """Return what is sent, and its Content-Type."""
+        if form is not None:
+            return urllib3.encode_multipart_formdata(form, self._boundary)
+        return (None, "") if content is None else (json.dumps(content).encode(), "application/json")
 
     def _timeout(self, within: float | None, *, is_upload: bool) -> Timeout:
         if within is not None:
