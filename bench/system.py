@@ -69,7 +69,7 @@ class System:
     def start_web(self, processes: int = WEB_PROCESSES) -> subprocess.Popen[bytes]:
         """Start the web server, and wait until it answers."""
         web = ("uvicorn", "qwenedit.asgi:application", f"--port={self.port}", "--log-level=warning")
-        process = self.python("-m", *web, "--no-access-log", f"--workers={processes}")
+        process = self.python("-m", *web, "--no-access-log", "--no-proxy-headers", f"--workers={processes}")
         wait_until(lambda: requests.get(f"{self.url}/healthz", timeout=5).ok)
         return process
 

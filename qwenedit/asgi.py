@@ -13,8 +13,9 @@ import django
 
 from qwenedit import embedded, settings
 from qwenedit.celery import app as celery_app
+from qwenedit.handler import Handler
 from qwenedit.lib.garbage import pass_over_what_stays
-from qwenedit.limits import BodyLimit, Handler
+from qwenedit.limits import BodyLimit
 
 __all__ = ["application", "celery_app"]
 

@@ -11,12 +11,12 @@ from django.http import StreamingHttpResponse
 
 from jobs.models import Job
 from jobs.services import cancel_job
-from qwenedit import limits
+from qwenedit import handler as request_handler
 from qwenedit.api import event_streams, hub
 from qwenedit.api.event_streams import Events, stream
 from qwenedit.api.hub import Hub, Listener
 from qwenedit.api.snapshots import Snapshot, Topic, snapshot
-from qwenedit.limits import Handler
+from qwenedit.handler import Handler
 from qwenedit.users.models import User
 from tests.factories import JobFactory
 
@@ -184,7 +184,7 @@ class TestHandler:
     """A client that stays and takes nothing."""
 
     def test_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(limits, "LONGEST_SEND", 0.05)
+        monkeypatch.setattr(request_handler, "LONGEST_SEND", 0.05)
         ended = []
 
         async def endless() -> AsyncIterator[bytes]:
