@@ -37,7 +37,14 @@ class LeaseKeeper:
         self._confirmed_at = time.monotonic()  # the lease was taken right before
         self._give_up_at = time.monotonic() + longest
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease of job {lease.job_id}", daemon=True)
+        self._thread: threading.Thread | None = None  # a short attempt needs none
+
+    def start(self) -> None:
+        """Begin to renew. Raises RuntimeError where the system has no more threads."""
+        name = f"lease of job {self._lease.job_id}"
+        thread = threading.Thread(target=self._keep, name=name, daemon=True)
+        thread.start()
+        self._thread = thread
 
     def check(self) -> None:
         """Raise StaleState once the lease is known to be lost: the job ended, or somebody took it over."""
@@ -55,8 +62,10 @@ class LeaseKeeper:
 
     def _keep(self) -> None:
         try:
-            while not self._ended.wait(RENEW_EVERY) and time.monotonic() < self._give_up_at:
+            while time.monotonic() < self._give_up_at:
                 self._try_to_renew()
+                if self._ended.wait(RENEW_EVERY):
+                    break
         except StaleState:
             self.is_held = False
         finally:
@@ -76,11 +85,54 @@ class LeaseKeeper:
             connections.close_all()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        _late_starts.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _late_starts.discard(self)
         self._ended.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+
+
+class _LateStarts:
+    """Starts keepers once it is time to renew: an attempt that is over by then has cost no thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._due: dict[LeaseKeeper, float] = {}
+        self._thread: threading.Thread | None = None
+
+    def add(self, keeper: LeaseKeeper) -> None:
+        """Start it in RENEW_EVERY, or a little later."""
+        with self._lock:
+            self._due[keeper] = time.monotonic() + RENEW_EVERY
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="starts of lease keepers", daemon=True)
+                self._thread.start()
+
+    def discard(self, keeper: LeaseKeeper) -> None:
+        """Do not start it any more; it has been started, or never will be."""
+        with self._lock:
+            self._due.pop(keeper, None)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(RENEW_EVERY / 8)
+            with self._lock:
+                self._start_due()
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for keeper in [keeper for keeper, due in self._due.items() if due <= now]:
+            try:
+                keeper.start()
+            except RuntimeError as error:  # the next round tries again, before the lease has run out
+                logger.warning("No thread for keeping a lease", reason=str(error))
+            else:
+                del self._due[keeper]
+
+
+_late_starts = _LateStarts()
