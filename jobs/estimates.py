@@ -21,12 +21,13 @@ from django.utils import timezone
 from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptStatus, JobStatus
 from qwenedit.lib.compiled import Compiled, CompiledNumbers
-from qwenedit.lib.remembered import Remembered
+from qwenedit.lib.remembered import Remembered, RememberedEach
 
 NEEDED = ("status", "priority", "turn", "user")  # what is read of a job
 RECENT = 20
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
-FLEET_KNOWN_FOR = 1.0  # seconds: it changes slowly, and programs that wait for an edit ask often
+KNOWN_FOR = 1.0  # seconds: what changes slowly, as programs that wait for an edit ask often
+FAR = 100  # others before a job: as many rows are counted, and one more or less is nothing to whoever waits
 
 
 class Estimate(NamedTuple):
@@ -56,8 +57,13 @@ def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
 
 def _counted(job: Job) -> dict[int, tuple[int, int]]:
     """Return how many jobs come before this one, and how many of them are the same user's."""
-    rows = _ahead(job.priority, job.turn, job.pk or BigIntegerField.MAX_BIGINT, job.user_id)
-    return {job.pk: rows[0] if rows else (0, 0)}
+    counted = known_far.get(job.pk)
+    if counted is None:
+        rows = _ahead(job.priority, job.turn, job.pk or BigIntegerField.MAX_BIGINT, job.user_id)
+        counted = rows[0] if rows else (0, 0)
+        if job.pk and counted[0] >= FAR:
+            known_far.put(job.pk, counted)
+    return {job.pk: counted}
 
 
 def _looked_up(jobs: Iterable[Job]) -> dict[int, tuple[int, int]]:
@@ -94,7 +100,8 @@ def _ask_fleet() -> Fleet:
     return Fleet(typical_duration().total_seconds(), tuple(node.pk for node in _answering()))
 
 
-known_fleet = Remembered(_ask_fleet, seconds=FLEET_KNOWN_FOR)
+known_far: RememberedEach[int, tuple[int, int]] = RememberedEach(seconds=KNOWN_FOR, most=10_000)
+known_fleet = Remembered(_ask_fleet, seconds=KNOWN_FOR)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ def valkey(_valkey_client: redis.Redis) -> redis.Redis:
     _valkey_client.flushall()
     nodes.forget_all()  # what this process remembers of the cache
     estimates.known_fleet.forget()
+    estimates.known_far.forget()
     return _valkey_client
 
 

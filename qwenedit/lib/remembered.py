@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -29,3 +30,27 @@ class Remembered(Generic[T]):
     def forget(self) -> None:
         """Ask again the next time."""
         self._known = None
+
+
+class RememberedEach(Generic[K, T]):
+    """What this process was told of each key less than `seconds` ago, for all threads; of `most` keys."""
+
+    def __init__(self, *, seconds: float, most: int) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._known: dict[K, tuple[float, T]] = {}
+
+    def get(self, key: K) -> T | None:
+        """Return it, or None where it is not known, or no longer."""
+        until, answer = self._known.get(key, (0.0, None))
+        return answer if time.monotonic() < until else None
+
+    def put(self, key: K, answer: T) -> None:
+        """Remember it."""
+        if len(self._known) >= self._most:
+            self.forget()  # what is needed is soon known again
+        self._known[key] = time.monotonic() + self._seconds, answer
+
+    def forget(self) -> None:
+        """Forget it all."""
+        self._known.clear()

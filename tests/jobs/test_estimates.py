@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from jobs import estimates as told
 from jobs import scheduler
-from jobs.estimates import FIRST_GUESS, estimate, estimates, known_fleet, typical_duration
+from jobs.estimates import FIRST_GUESS, estimate, estimates, known_far, known_fleet, typical_duration
 from jobs.models import Attempt, Job, Node
 from jobs.scheduler import Claim
+from jobs.services import cancel_job
 from jobs.states import AttemptStatus
 from qwenedit.users.models import User
 from tests.factories import NodeFactory
@@ -118,3 +120,17 @@ def test_many_are_told_what_each_would_be_told_alone(submit: Submit, bob: User) 
     alone = {job.pk: estimate(job) for job in jobs}
     assert [place.position for place in alone.values() if place] == [1, 6, 3, 2, 4, 5]
     assert estimates(jobs) == alone
+
+
+def test_a_place_far_from_the_front_is_counted_once_a_second(
+    submit: Submit, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "FAR", 2)
+    ahead = [submit(), submit(), submit()]
+    near, far = ahead[1], submit(user=bob, priority=Job.Priority.BATCH)
+    assert (place_of(near)[0], place_of(far)[0]) == (2, 4)
+
+    cancel_job(job=ahead[0])
+    assert (place_of(near)[0], place_of(far)[0]) == (1, 4)
+    known_far.forget()  # as a second later
+    assert place_of(far)[0] == 3
