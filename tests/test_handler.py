@@ -12,12 +12,14 @@ from django.core.signals import request_finished, request_started
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from qwenedit.handler import Handler
+from qwenedit import handler as request_handler
+from qwenedit.handler import SIDE_BY_SIDE, Handler
 
 PICTURE = bytes(range(256)) * 1200
 ANSWERED = "http.response.start"
 
 seen: list[tuple[str, int]] = []
+everybody = threading.Barrier(2 * SIDE_BY_SIDE)
 
 
 def note(what: str) -> None:
@@ -62,7 +64,14 @@ def stream(_request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(pieces())
 
 
-urlpatterns = [path(f"{view.__name__}/", view) for view in (words, file, broken, stream)]
+def slow(_request: HttpRequest) -> HttpResponse:
+    """Answer when everybody is here."""
+    note("view")
+    everybody.wait(timeout=30)
+    return HttpResponse("slow")
+
+
+urlpatterns = [path(f"{view.__name__}/", view) for view in (words, file, broken, stream, slow)]
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +90,11 @@ def _own_site(settings: Any) -> Iterator[None]:
 
 def serve(handler: Handler, name: str, *received: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what is sent to a client who asks for a page, and stays."""
+    return asyncio.run(ask(handler, name, *received))
+
+
+async def ask(handler: Handler, name: str, *received: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is sent to a client who asks for a page, and stays."""
     scope = {"type": "http", "method": "GET", "path": f"/{name}/", "query_string": b"", "headers": []}
     messages = list(received or [{"type": "http.request"}])
     sent: list[dict[str, Any]] = []
@@ -91,7 +105,7 @@ def serve(handler: Handler, name: str, *received: dict[str, Any]) -> list[dict[s
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(handler(scope, receive, send))
+    await handler(scope, receive, send)
     return sent
 
 
@@ -132,3 +146,31 @@ def test_a_client_who_leaves_before_the_end_of_the_request_is_not_served() -> No
     half = {"type": "http.request", "body": b"half", "more_body": True}
     assert serve(Handler(), "words", half, {"type": "http.disconnect"}) == []
     assert seen == []
+
+
+def test_those_who_wait_for_somebody_else_keep_nobody_waiting() -> None:
+    async def crowd() -> list[list[dict[str, Any]]]:
+        handler = Handler()
+        return await asyncio.gather(*[ask(handler, "slow") for _ in range(everybody.parties)])
+
+    assert [body(sent) for sent in asyncio.run(crowd())] == [b"slow"] * everybody.parties
+
+
+def test_all_others_take_turns_in_the_order_of_their_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_handler, "SIDE_BY_SIDE", 1)
+    monkeypatch.setattr(request_handler, "LONGEST_TURN", 60.0)
+    served: list[int] = []
+
+    async def come(handler: Handler, number: int) -> None:
+        await ask(handler, "words")
+        served.append(number)
+
+    async def crowd() -> None:
+        handler = Handler()
+        async with asyncio.TaskGroup() as group:
+            for number in range(10):
+                group.create_task(come(handler, number))
+
+    asyncio.run(crowd())
+    assert served == list(range(10))
+    assert [what for what, _ in seen] == ["started", "view", "finished"] * 10

@@ -26,7 +26,7 @@ JOBS_FOLLOWED = 10
 AT_THE_DOOR = 20  # who come at the same moment
 POOL = 4
 SPARE_FILES = 200  # of this process, for all that is no stream
-FEW_THREADS = 30  # the hub's one, five of the pool of connections, sixteen kept for requests, and some
+FEW_THREADS = 20  # the hub's one, five of the pool of connections, eight kept for the next requests, and some
 
 
 @pytest.fixture
