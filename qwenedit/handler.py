@@ -25,8 +25,8 @@ Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# More at once would only take the interpreter from each other, and all of them be late. Whoever is not done in
-# LONGEST_TURN is taken to wait for somebody else, and passes the turn on.
+# More at once would only take the interpreter from each other, and all of them be late. Whoever is not done
+# in LONGEST_TURN is taken to wait for somebody else, and passes the turn on.
 SIDE_BY_SIDE = 4
 LONGEST_TURN = 0.02  # seconds
 MOST_IDLE_THREADS = 8
