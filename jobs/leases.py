@@ -106,12 +106,13 @@ class _LateStarts:
         self._thread: threading.Thread | None = None
 
     def add(self, keeper: LeaseKeeper) -> None:
-        """Start it in RENEW_EVERY, or a little later."""
+        """Start it in RENEW_EVERY, or a little later. Raises RuntimeError as `start` does."""
         with self._lock:
-            self._due[keeper] = time.monotonic() + RENEW_EVERY
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="starts of lease keepers", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="starts of lease keepers", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._due[keeper] = time.monotonic() + RENEW_EVERY
 
     def discard(self, keeper: LeaseKeeper) -> None:
         """Do not start it any more; it has been started, or never will be."""
@@ -129,7 +130,7 @@ class _LateStarts:
         for keeper in [keeper for keeper, due in self._due.items() if due <= now]:
             try:
                 keeper.start()
-            except RuntimeError as error:  # the next round tries again, before the lease has run out
+            except Exception as error:  # all leases depend on this thread; the next round tries again
                 logger.warning("No thread for keeping a lease", reason=str(error))
             else:
                 del self._due[keeper]

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from jobs import attempts, leases, runner, scheduler
 from jobs.attempts import AttemptRun
+from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, Job, StaleState
 from jobs.scheduler import Claim, Idle
 from jobs.services import Lease, cancel_job, settle_failure
@@ -98,7 +99,7 @@ def test_a_keeper_says_that_the_lease_was_lost(
 ) -> None:
     monkeypatch.setattr(leases, "RENEW_EVERY", 0.05)
     job = submit()
-    with leases.LeaseKeeper(claim().lease, longest=60) as keeper:
+    with LeaseKeeper(claim().lease, longest=60) as keeper:
         keeper.check()
         cancel_job(job=job)
         wait_until(lambda: not keeper.is_held)
@@ -111,10 +112,46 @@ def test_a_keeper_lets_go_of_a_runner_that_never_ends(
     submit: Submit, node: object, settings: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "RENEW_EVERY", 0.05)
-    settings.JOB_LEASE = timedelta(seconds=0.3)
+    settings.JOB_LEASE = timedelta(seconds=1)
     submit()
-    with leases.LeaseKeeper(claim().lease, longest=0.2):
+    endless = claim()
+    with LeaseKeeper(endless.lease, longest=2):
+        wait_until(lambda: Job.objects.filter(lease_until__gt=endless.job.lease_until).exists())
         wait_until(lambda: Job.objects.abandoned(timezone.now()).exists())
+
+
+def test_a_short_attempt_takes_no_thread_for_its_lease(
+    submit: Submit, node: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_EVERY", 0.1)
+    submit()
+    lease = claim().lease
+    started: list[LeaseKeeper] = []
+    monkeypatch.setattr(LeaseKeeper, "start", lambda keeper: started.append(keeper))
+    with LeaseKeeper(lease, longest=60):
+        pass
+    with LeaseKeeper(lease, longest=60) as later:
+        wait_until(lambda: started)
+    assert started == [later]
+
+
+def test_a_keeper_for_which_there_is_no_thread_is_started_in_the_next_round(
+    submit: Submit, node: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_EVERY", 0.1)
+    submit()
+    first = claim()
+    start = LeaseKeeper.start
+    refusals = iter([RuntimeError("can't start new thread")] * 3)
+
+    def refuse_at_first(keeper: LeaseKeeper) -> None:
+        for refusal in refusals:
+            raise refusal
+        start(keeper)
+
+    monkeypatch.setattr(LeaseKeeper, "start", refuse_at_first)
+    with LeaseKeeper(first.lease, longest=60):
+        wait_until(lambda: Job.objects.filter(lease_until__gt=first.job.lease_until).exists())
 
 
 def test_a_runner_that_lost_its_lease_leaves_the_prompt_to_whoever_adopted_it(
@@ -123,7 +160,7 @@ def test_a_runner_that_lost_its_lease_leaves_the_prompt_to_whoever_adopted_it(
     job = submit()
     sandbox.control(seconds_per_step=20)
     slow = claim()
-    AttemptRun(slow, leases.LeaseKeeper(slow.lease, longest=60)).submit()
+    AttemptRun(slow, LeaseKeeper(slow.lease, longest=60)).submit()
     adopt(job)
 
     with pytest.raises(StaleState):
