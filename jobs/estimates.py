@@ -26,7 +26,7 @@ from qwenedit.lib.remembered import Remembered, RememberedEach
 NEEDED = ("status", "priority", "turn", "user")  # what is read of a job
 RECENT = 20
 FIRST_GUESS = timedelta(seconds=20)  # before anything was measured
-KNOWN_FOR = 1.0  # seconds: what changes slowly, as programs that wait for an edit ask often
+KNOWN_FOR = 1.0  # seconds, for what changes slowly: programs that wait for an edit ask often
 FAR = 100  # others before a job: as many rows are counted, and one more or less is nothing to whoever waits
 
 

@@ -33,6 +33,7 @@ class LeaseKeeper:
 
     def __init__(self, lease: Lease, *, longest: float) -> None:
         self.is_held = True
+        self.job_id = lease.job_id
         self._lease = lease
         self._confirmed_at = time.monotonic()  # the lease was taken right before
         self._give_up_at = time.monotonic() + longest
@@ -41,8 +42,7 @@ class LeaseKeeper:
 
     def start(self) -> None:
         """Begin to renew. Raises RuntimeError where the system has no more threads."""
-        name = f"lease of job {self._lease.job_id}"
-        thread = threading.Thread(target=self._keep, name=name, daemon=True)
+        thread = threading.Thread(target=self._keep, name=f"lease of job {self._lease.job_id}", daemon=True)
         thread.start()
         self._thread = thread
 
@@ -62,10 +62,9 @@ class LeaseKeeper:
 
     def _keep(self) -> None:
         try:
-            while time.monotonic() < self._give_up_at:
+            while not self._ended.is_set() and time.monotonic() < self._give_up_at:
                 self._try_to_renew()
-                if self._ended.wait(RENEW_EVERY):
-                    break
+                self._ended.wait(RENEW_EVERY)
         except StaleState:
             self.is_held = False
         finally:
@@ -108,7 +107,7 @@ class _LateStarts:
     def add(self, keeper: LeaseKeeper) -> None:
         """Start it in RENEW_EVERY, or a little later. Raises RuntimeError as `start` does."""
         with self._lock:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(target=self._run, name="starts of lease keepers", daemon=True)
                 thread.start()
                 self._thread = thread
@@ -131,7 +130,7 @@ class _LateStarts:
             try:
                 keeper.start()
             except Exception as error:  # all leases depend on this thread; the next round tries again
-                logger.warning("No thread for keeping a lease", reason=str(error))
+                logger.warning("Keeping a lease not begun", job_id=keeper.job_id, reason=repr(error))
             else:
                 del self._due[keeper]
 

@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import threading
-import warnings
 from types import FrameType
 from typing import Any
 
@@ -20,8 +19,6 @@ from qwenedit.limits import BodyLimit
 __all__ = ["application", "celery_app"]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qwenedit.settings")
-# Static files are small, and WhiteNoise gives them as plain iterators: reading them at once is right.
-warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 embedded.ensure()
 django.setup(set_prefix=False)
 

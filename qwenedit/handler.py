@@ -26,7 +26,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 # More at once would only take the interpreter from each other, and all of them be late. Whoever is not done
-# in LONGEST_TURN is taken to wait for somebody else, and passes the turn on.
+# in LONGEST_TURN is taken to wait for somebody else, and passes the turn on: the more of them, the sooner.
 SIDE_BY_SIDE = 4
 LONGEST_TURN = 0.02  # seconds
 MOST_IDLE_THREADS = 8
@@ -43,10 +43,16 @@ class Handler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._slow = 0  # how many are at work whose turn is over
         self._idle: list[ThreadPoolExecutor] = []  # each has one thread
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Serve one request. A client that leaves before the answer changes nothing: the view goes on."""
+        """Serve one request. A client that leaves once it is read changes nothing: the view runs in any case.
+
+        Raises ValueError for what is not HTTP.
+        """
+        if scope["type"] != "http":
+            raise ValueError(f"Only HTTP is served, not {scope['type']}.")
         try:
             body_file = await self.read_body(receive)
         except RequestAborted:
@@ -65,18 +71,21 @@ class Handler(ASGIHandler):
         await self._turns.acquire()
         is_over = False
 
-        def end() -> None:
+        def pass_on() -> None:
             nonlocal is_over
             is_over = True
+            self._slow += 1
             self._turns.release()
 
-        timer = asyncio.get_running_loop().call_later(LONGEST_TURN, end)
+        timer = asyncio.get_running_loop().call_later(LONGEST_TURN / (1 + self._slow), pass_on)
         try:
             yield
         finally:
             timer.cancel()
-            if not is_over:
-                end()
+            if is_over:
+                self._slow -= 1
+            else:
+                self._turns.release()
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Have work done in a thread that nobody waits for: there may be many, and few are kept.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -71,7 +72,15 @@ def slow(_request: HttpRequest) -> HttpResponse:
     return HttpResponse("slow")
 
 
-urlpatterns = [path(f"{view.__name__}/", view) for view in (words, file, broken, stream, slow)]
+def brief(_request: HttpRequest) -> HttpResponse:
+    """Let go of the interpreter for a moment, in which others could come in."""
+    note("came")
+    time.sleep(0.01)
+    note("went")
+    return HttpResponse("brief")
+
+
+urlpatterns = [path(f"{view.__name__}/", view) for view in (words, file, broken, stream, slow, brief)]
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +171,7 @@ def test_all_others_take_turns_in_the_order_of_their_arrival(monkeypatch: pytest
     served: list[int] = []
 
     async def come(handler: Handler, number: int) -> None:
-        await ask(handler, "words")
+        await ask(handler, "brief")
         served.append(number)
 
     async def crowd() -> None:
@@ -173,4 +182,15 @@ def test_all_others_take_turns_in_the_order_of_their_arrival(monkeypatch: pytest
 
     asyncio.run(crowd())
     assert served == list(range(10))
-    assert [what for what, _ in seen] == ["started", "view", "finished"] * 10
+    assert [what for what, _ in seen] == ["started", "came", "went", "finished"] * 10
+
+
+def test_what_is_no_request_of_http_is_refused() -> None:
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("nothing of it is to be read")
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    with pytest.raises(ValueError, match="websocket"):
+        asyncio.run(Handler()({"type": "websocket", "path": "/"}, receive, send))

@@ -63,12 +63,13 @@ class Transport:
         self._headers = {**address.headers, "Accept-Encoding": "identity"}
         # One for all uploads: a node need not read a Content-Type anew that it has seen. Nobody can guess it.
         self._boundary = secrets.token_hex(16)
-        self._pool = self._new_pool()
+        self._pool: urllib3.HTTPConnectionPool | None = None
 
     def close(self) -> None:
         """Close the pooled connections; later requests open new ones."""
-        closed, self._pool = self._pool, self._new_pool()
-        closed.close()
+        closed, self._pool = self._pool, None
+        if closed is not None:
+            closed.close()
 
     def request(
         self,
@@ -94,7 +95,7 @@ class Transport:
         body, kind = self._body(content, form)
         deadline = time.monotonic() + (within or self._connect_timeout + self._read_timeout)
         try:
-            response = self._pool.urlopen(
+            response = self._connections().urlopen(
                 method,
                 self._path + path + query,
                 body,
@@ -121,8 +122,11 @@ class Transport:
             raise ComfyUnreachable(answer.describe())
         return answer
 
-    def _new_pool(self) -> urllib3.HTTPConnectionPool:
-        return urllib3.connection_from_url(self._address.url, maxsize=POOL_SIZE)
+    def _connections(self) -> urllib3.HTTPConnectionPool:
+        """Return the pool. Raises LocationParseError for an address that can not be one."""
+        if self._pool is None:
+            self._pool = urllib3.connection_from_url(self._address.url, maxsize=POOL_SIZE)
+        return self._pool
 
     def _body(
         self, content: Mapping[str, Any] | None, form: Mapping[str, str | FormFile] | None
@@ -130,7 +134,9 @@ class Transport:
         """Return what is sent, and its Content-Type."""
         if form is not None:
             return urllib3.encode_multipart_formdata(form, self._boundary)
-        return (None, "") if content is None else (json.dumps(content).encode(), "application/json")
+        if content is not None:
+            return json.dumps(content, separators=(",", ":")).encode(), "application/json"
+        return None, ""
 
     def _timeout(self, within: float | None, *, is_upload: bool) -> Timeout:
         if within is not None:

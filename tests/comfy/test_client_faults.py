@@ -273,6 +273,33 @@ def test_connections_are_kept_and_shared_by_threads(scripted: ScriptedServer) ->
     assert scripted.connections <= 4
 
 
+def test_a_client_that_was_closed_opens_new_connections(scripted: ScriptedServer) -> None:
+    scripted.answers["GET", "/queue"] = Reply(body=NO_QUEUE)
+    with client_of(scripted.url) as client:
+        client.close()  # before its first connection
+        for _ in range(3):
+            client.queue()
+            client.close()
+    assert scripted.connections == 3
+
+
+def test_uploads_share_a_boundary_and_those_of_another_client_have_another(scripted: ScriptedServer) -> None:
+    scripted.answers["POST", "/upload/image"] = Reply(body={"name": "a.png"})
+    for _ in range(2):
+        with client_of(scripted.url) as client:
+            for picture in (b"one", b"two"):
+                client.upload_image(picture, "a.png", "s")
+    kinds = [request.headers["Content-Type"] for request in scripted.requests]
+    assert kinds[0] == kinds[1] != kinds[2] == kinds[3]
+    assert all(kind.startswith("multipart/form-data; boundary=") for kind in kinds)
+
+
+@pytest.mark.parametrize("url", ["http://exa mple:8188", "http://☃.example", "http://a_é/comfy"])
+def test_an_address_that_can_not_be_one_is_an_unreachable_node(url: str) -> None:
+    with client_of(url) as client, pytest.raises(ComfyUnreachable):
+        client.queue()
+
+
 # ── Results ────────────────────────────────────────────────────────────────────────────────────
 
 
