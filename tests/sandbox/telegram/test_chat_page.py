@@ -375,7 +375,10 @@ def test_messages_are_edited_answered_and_deleted(chat: Chat, bot: Bot, me: int)
     expect(chat.message("Hello there")).to_contain_text("edited")
 
     bot.call("sendMessage", chat_id=me, text="What is your wish?")
-    chat.message("What is your wish?").get_by_text("What is your wish?").click(button="right")
+    chat.message("What is your wish?").get_by_text("What is your wish?").hover()
+    chat.page.mouse.down(button="right")
+    chat.page.wait_for_timeout(100)  # as a hand does: the menu is asked for when the button goes down
+    chat.page.mouse.up(button="right")
     chat.page.get_by_role("menuitem", name="Reply").click()
     chat.write("Make it blue")
     assert bot.hear()["reply_to_message"]["text"] == "What is your wish?"

@@ -6,6 +6,7 @@
 
 const MENU_REOPEN = 300; // milliseconds: the press that closed the menu is not one that opens it
 const lastMenu = { place: null, closedAt: 0, focusedBefore: null };
+const pointer = { isDown: false, afterwards: null };
 
 /** Return the element with this id. */
 export const byId = (id) => document.getElementById(id);
@@ -90,6 +91,11 @@ export function prepareDialogs() {
  * An item is {label, icon, run}, or {label, icon, href}; `danger` colours it; null is left out.
  */
 export function openMenu(place, items) {
+  if (pointer.isDown) {
+    // Some systems ask for a menu when the button goes down; the browser closes it when the button goes up.
+    pointer.afterwards = () => openMenu(place, items);
+    return;
+  }
   const menu = byId("menu");
   if (lastMenu.place === place && performance.now() - lastMenu.closedAt < MENU_REOPEN) return;
   const rows = items.filter(Boolean).map((item) => menuItem(menu, item));
@@ -110,6 +116,17 @@ export function openMenu(place, items) {
 /** Make the menu work with the keyboard. */
 export function prepareMenu() {
   const menu = byId("menu");
+  addEventListener("pointerdown", () => Object.assign(pointer, { isDown: true, afterwards: null }), true);
+  for (const end of ["pointerup", "pointercancel"]) {
+    addEventListener(
+      end,
+      () => {
+        if (pointer.afterwards) setTimeout(pointer.afterwards);
+        Object.assign(pointer, { isDown: false, afterwards: null });
+      },
+      true,
+    );
+  }
   menu.addEventListener("toggle", (event) => {
     if (event.newState !== "closed") return;
     lastMenu.closedAt = performance.now();
