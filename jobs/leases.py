@@ -33,8 +33,7 @@ class LeaseKeeper:
 
     def __init__(self, lease: Lease, *, longest: float) -> None:
         self.is_held = True
-        self.job_id = lease.job_id
-        self._lease = lease
+        self.lease = lease
         self._confirmed_at = time.monotonic()  # the lease was taken right before
         self._give_up_at = time.monotonic() + longest
         self._ended = threading.Event()
@@ -42,7 +41,7 @@ class LeaseKeeper:
 
     def start(self) -> None:
         """Begin to renew. Raises RuntimeError where the system has no more threads."""
-        thread = threading.Thread(target=self._keep, name=f"lease of job {self._lease.job_id}", daemon=True)
+        thread = threading.Thread(target=self._keep, name=f"lease of job {self.lease.job_id}", daemon=True)
         thread.start()
         self._thread = thread
 
@@ -72,7 +71,7 @@ class LeaseKeeper:
 
     def _renew(self) -> None:
         asked_at = time.monotonic()
-        scheduler.renew(self._lease, now=timezone.now())
+        scheduler.renew(self.lease, now=timezone.now())
         self._confirmed_at = asked_at
 
     def _try_to_renew(self) -> None:
@@ -80,7 +79,7 @@ class LeaseKeeper:
             self._renew()
         except (OperationalError, InterfaceError):
             # A database that restarts must not cost an edit. If it stays away, the lease runs out.
-            logger.warning("Lease not renewed, the database does not answer", job_id=self._lease.job_id)
+            logger.warning("Lease not renewed, the database does not answer", job_id=self.lease.job_id)
             connections.close_all()
 
     def __enter__(self) -> Self:
@@ -130,7 +129,7 @@ class _LateStarts:
             try:
                 keeper.start()
             except Exception as error:  # all leases depend on this thread; the next round tries again
-                logger.warning("Keeping a lease not begun", job_id=keeper.job_id, reason=repr(error))
+                logger.warning("Keeping a lease not begun", job_id=keeper.lease.job_id, reason=repr(error))
             else:
                 del self._due[keeper]
 
