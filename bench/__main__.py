@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.report import RESULTS, table
+from bench.report import options_of, table
 from bench.stopping import end_in_order, run_to_its_end
 from bench.system import PREPARED, save_prepared
 
@@ -28,9 +28,7 @@ def main() -> None:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--quick", action="store_true", help="a small form, to see that it works")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
-    options = parser.parse_args()
+    options = options_of(parser)
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     end_in_order()
@@ -39,8 +37,9 @@ def main() -> None:
         save_prepared(Path(prepared))
         for name in options.rows or ROWS:
             sys.stderr.write(f"bench: {name}\n")
-            arguments = [f"--results={options.results}", *(["--quick"] if options.quick else [])]
-            command = [sys.executable, "-m", f"bench.{name}", *arguments]
+            command = [sys.executable, "-m", f"bench.{name}", f"--results={options.results}"]
+            command += ["--quick"] * options.quick
+            command += [f"--comfyui={options.comfyui}"] if options.comfyui else []
             if run_to_its_end(command, sys.stderr.fileno(), os.environ | {PREPARED: prepared}):
                 failed.append(name)
             else:

@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
+from bench.pictures import picture
 from bench.report import Figures, Goal, percentiles, run
-from bench.system import System, installation, picture
+from bench.system import System, installation
 
 CLIENTS = 16
 POLL_EVERY = 0.25  # seconds

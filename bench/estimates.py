@@ -19,8 +19,10 @@ from typing import Any
 
 import requests
 
+from bench.comfyui import costless_comfyui
+from bench.pictures import picture
 from bench.report import Figures, Goal, run
-from bench.system import System, costless_comfyui, installation, picture, wait_until
+from bench.system import System, installation, wait_until
 
 WARM_UP = 20  # as many as an estimate looks back upon
 TOLERANCE = 25  # percent
@@ -51,7 +53,7 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
     with (
         costless_comfyui(seconds=seconds) as first,
         costless_comfyui(seconds=seconds) as second,
-        installation(COMFYUI_URL=f"{first.url},{second.url}", INITIAL_BALANCE="100000") as system,
+        installation(COMFYUI_URL=f"{first},{second}", INITIAL_BALANCE="100000") as system,
     ):
         system.set_up_django()
         system.start_worker()

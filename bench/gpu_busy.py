@@ -12,9 +12,11 @@ from itertools import pairwise
 
 import requests
 
+from bench.comfyui import costless_comfyui
 from bench.direct import DirectClient
+from bench.pictures import noise
 from bench.report import Figures, Goal, percentiles, run
-from bench.system import costless_comfyui, installation, noise, wait_until
+from bench.system import installation, wait_until
 
 BYTES = 2_000_000
 CLIENTS = 2
@@ -27,10 +29,10 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
     photo, result = noise("JPEG", BYTES), noise("PNG", BYTES)
     with costless_comfyui(seconds=seconds, result=result) as comfyui:
         with ThreadPoolExecutor(CLIENTS) as pool:
-            list(pool.map(lambda _: _edit(comfyui.url, photo, count // CLIENTS), range(CLIENTS)))
-        direct = _occupation(comfyui.url, "direct_")
-        requests.post(f"{comfyui.url}/history", json={"clear": True}, timeout=10).raise_for_status()
-        with installation(COMFYUI_URL=comfyui.url, INITIAL_BALANCE="100000") as system:
+            list(pool.map(lambda _: _edit(comfyui, photo, count // CLIENTS), range(CLIENTS)))
+        direct = _occupation(comfyui, "direct_")
+        requests.post(f"{comfyui}/history", json={"clear": True}, timeout=10).raise_for_status()
+        with installation(COMFYUI_URL=comfyui, INITIAL_BALANCE="100000") as system:
             system.set_up_django()
             from bench.jobs import count_succeeded, submit_jobs, unfinished
 
@@ -40,7 +42,7 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
             wait_until(lambda: not unfinished(), seconds=300, every=0.5)
             if count_succeeded() != count:
                 raise SystemExit(f"{count_succeeded()} of {count} edits have a result")
-        ours = _occupation(comfyui.url, "")
+        ours = _occupation(comfyui, "")
     return {"edits": count, "seconds_each": seconds, "photo_bytes": len(photo), **ours, **direct}
 
 

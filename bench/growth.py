@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.comfyui import costless_comfyui
+from bench.pictures import picture
 from bench.report import Figures, Goal, percentiles, run
-from bench.system import System, costless_comfyui, installation, picture, wait_until
+from bench.system import System, installation, wait_until
 
 PEOPLE = 1000
 CLAIMS = 50
@@ -32,7 +34,7 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
     )
     with (
         costless_comfyui() as comfyui,
-        installation(COMFYUI_URL=comfyui.url, COMFYUI_NODE_DEPTH="1000") as system,
+        installation(COMFYUI_URL=comfyui, COMFYUI_NODE_DEPTH="1000") as system,
     ):
         system.set_up_django()
         job = _make_one_edit(system)

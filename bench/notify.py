@@ -15,10 +15,12 @@ from typing import Any
 
 import requests
 
+from bench.comfyui import costless_comfyui
 from bench.direct import DirectClient
+from bench.pictures import picture
 from bench.report import Figures, Goal, percentiles, run
-from bench.system import System, costless_comfyui, installation, picture, wait_until
-from tests.servers import SandboxServer, TelegramServer, start_sandbox_telegram
+from bench.system import System, installation, wait_until
+from tests.servers import TelegramServer, start_sandbox_telegram
 from tests.webhooks.receiver import Received, Receiver, run_receiver, verified
 
 FIRST_USER = 50_000
@@ -34,7 +36,7 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
         start_sandbox_telegram() as telegram,
         run_receiver() as receiver,
         installation(
-            COMFYUI_URL=comfyui.url,
+            COMFYUI_URL=comfyui,
             TELEGRAM_API_URL=telegram.url,
             INITIAL_BALANCE="100000",
             WEBHOOK_ALLOW_PRIVATE_NETWORKS="true",
@@ -56,7 +58,7 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
     }
 
 
-def _pictures_sent(comfyui: SandboxServer, telegram: TelegramServer, count: int) -> list[float]:
+def _pictures_sent(comfyui: str, telegram: TelegramServer, count: int) -> list[float]:
     _edit(telegram, FIRST_USER)  # whoever comes first waits until everything has started
     times = [
         _edit(telegram, FIRST_USER + number) - 1000 * _newest_success(comfyui)
@@ -68,7 +70,7 @@ def _pictures_sent(comfyui: SandboxServer, telegram: TelegramServer, count: int)
     return times
 
 
-def _webhooks_sent(system: System, comfyui: SandboxServer, receiver: Receiver, count: int) -> list[float]:
+def _webhooks_sent(system: System, comfyui: str, receiver: Receiver, count: int) -> list[float]:
     from qwenedit.users.services import create_api_key, register_api_user
     from webhooks.services import create_endpoint
 
@@ -120,20 +122,20 @@ def _pictures(telegram: TelegramServer, person: int) -> list[dict[str, Any]]:
     return [call for call in telegram.calls(chat_id=person) if call["method"] in METHODS and call["ok"]]
 
 
-def _newest_success(comfyui: SandboxServer) -> float:
+def _newest_success(comfyui: str) -> float:
     """Return when the newest execution ended, in seconds since 1970."""
-    [entry] = requests.get(f"{comfyui.url}/history?max_items=1", timeout=10).json().values()
+    [entry] = requests.get(f"{comfyui}/history?max_items=1", timeout=10).json().values()
     moments = {name: data.get("timestamp") for name, data in entry["status"]["messages"]}
     return float(moments["execution_success"]) / 1000
 
 
 def _direct(
-    comfyui: SandboxServer, telegram: TelegramServer, receiver: Receiver, count: int
+    comfyui: str, telegram: TelegramServer, receiver: Receiver, count: int
 ) -> tuple[list[float], list[float]]:
     """Return the milliseconds until the picture was sent, and those until the webhook had come."""
     pictures, webhooks = [], []
     session = requests.Session()
-    with DirectClient(comfyui.url) as client:
+    with DirectClient(comfyui) as client:
         for _ in range(count):
             result = client.edit(picture("JPEG", 256))
             session.post(

@@ -13,10 +13,12 @@ import itertools
 import json
 import time
 
+from bench.comfyui import costless_comfyui
 from bench.direct import DirectClient
+from bench.pictures import picture
 from bench.plain_http import PlainHttp, form
 from bench.report import Figures, Goal, percentiles, run
-from bench.system import System, costless_comfyui, installation, picture, wait_until
+from bench.system import System, installation, wait_until
 
 WARM_UP = 10
 POLL = 0.05  # seconds
@@ -27,13 +29,13 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
     """Return the figures; raises SystemExit where an edit does not succeed."""
     with (
         costless_comfyui() as comfyui,
-        installation(COMFYUI_URL=comfyui.url, INITIAL_BALANCE="1000000") as system,
+        installation(COMFYUI_URL=comfyui, INITIAL_BALANCE="1000000") as system,
     ):
         system.set_up_django()
         system.start_worker()
         system.start_beat()
         system.start_web()
-        return _compare(system, comfyui.url, 10 if quick else 300)
+        return _compare(system, comfyui, 10 if quick else 300)
 
 
 def _compare(system: System, comfyui: str, count: int) -> Figures:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.comfyui import COMMAND
 from bench.stopping import end_in_order
 
 RESULTS = Path(__file__).resolve().parent.parent / "var" / "bench"
@@ -39,12 +40,24 @@ class Goal:
         return {"figure": self.figure, "goal": f"{sign} {self.limit:g}", "value": value, "holds": bool(holds)}
 
 
-def run(name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = ()) -> None:
-    """Measure one row as the command line says, print it and write `<results>/<name>.json`."""
-    parser = argparse.ArgumentParser(prog=f"python -m bench.{name}")
+def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the options that every row has, and all rows together."""
     parser.add_argument("--quick", action="store_true", help="a small form, to see that it works")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--comfyui",
+        metavar="COMMAND",
+        help="a ComfyUI instead of the stand-in: 'python /opt/ComfyUI/main.py --port {port} "
+        "--base-directory {folder}', say; {seconds} is what an edit should take",
+    )
+    return parser.parse_args()
+
+
+def run(name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = ()) -> None:
+    """Measure one row as the command line says, print it and write `<results>/<name>.json`."""
+    options = options_of(argparse.ArgumentParser(prog=f"python -m bench.{name}"))
+    if options.comfyui:
+        os.environ[COMMAND] = options.comfyui
     end_in_order()
     figures = measure(options.quick)
     row = {
@@ -53,6 +66,7 @@ def run(name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = (
         "figures": figures,
         "goals": [goal.verdict(figures) for goal in goals],
         "machine": {"cpus": len(os.sched_getaffinity(0)), "python": platform.python_version()},
+        "comfyui": options.comfyui,
     }
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / f"{name}.json").write_text(json.dumps(row, indent=2) + "\n")
@@ -62,6 +76,8 @@ def run(name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = (
 def table(row: Figures) -> str:
     """Return a row as text: figures, then goals."""
     lines = [f"{row['name']}{'  (quick)' if row['quick'] else ''}"]
+    if row["comfyui"]:
+        lines.append(f"  beside {row['comfyui']}")
     lines += [f"  {name:<34} {value}" for name, value in row["figures"].items()]
     lines += [
         f"  {'holds ' if goal['holds'] else 'MISSED'} {goal['figure']} {goal['goal']}"

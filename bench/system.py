@@ -18,20 +18,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 
 import requests
-from PIL import Image
 
 from bench.stopping import STOP_TIMEOUT, end, end_valkey
 from tests.postgres import PostgresServer
-from tests.servers import SandboxServer, start_sandbox_comfyui
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 READY_TIMEOUT = 60.0
 WEB_PROCESSES = 2  # as in the Procfile
-STEPS = 4  # of the workflow's lightning variant, which is the default
 PREPARED = "BENCH_PREPARED"  # the folder of `save_prepared`, told to the rows that begin with copies of it
 WORKER = ("worker", "--without-mingle", "--without-gossip")
 
@@ -144,38 +140,6 @@ def _unprepared(
         stack.callback(lambda: system.leave_broker())  # as its last user, which stops it
         stack.callback(end, system.running)
         yield system, database
-
-
-@contextmanager
-def costless_comfyui(*, seconds: float = 0.0, result: bytes | None = None) -> Iterator[SandboxServer]:
-    """Run a ComfyUI whose edits take `seconds` and end in the same picture; it computes nothing."""
-    # A new folder and two new files per edit: on a disk they would cost more than all the rest of the node.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - the folder in it is our own
-    with tempfile.TemporaryDirectory(prefix="qwenedit-bench-", dir=memory) as name:
-        ready = Path(name) / "ready.png"
-        ready.write_bytes(result or picture("PNG"))
-        speed = ("--seconds-per-step", str(seconds / STEPS))
-        with start_sandbox_comfyui(*speed, "--ready", str(ready), "--data-dir", name) as server:
-            yield server
-
-
-def picture(kind: str, side: int = 64) -> bytes:
-    """Return a square picture of one colour, so small that handling it costs next to nothing."""
-    target = BytesIO()
-    Image.new("RGB", (side, side), "teal").save(target, kind)
-    return target.getvalue()
-
-
-def noise(kind: str, size: int) -> bytes:
-    """Return a picture of noise that has about `size` bytes as a file."""
-    side = 256
-    while True:
-        target = BytesIO()
-        Image.frombytes("RGB", (side, side), os.urandom(3 * side * side)).save(target, kind)
-        data = target.getvalue()
-        if len(data) >= 0.95 * size:
-            return data
-        side = max(side + 8, int(side * (size / len(data)) ** 0.5))
 
 
 def wait_until(

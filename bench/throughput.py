@@ -9,9 +9,11 @@ Fails where an edit is lost, or the audit finds anything.
 
 from __future__ import annotations
 
+from bench.comfyui import costless_comfyui
 from bench.direct import edits_per_second
+from bench.pictures import picture
 from bench.report import Figures, Goal, run
-from bench.system import System, costless_comfyui, installation, picture, wait_until
+from bench.system import System, installation, wait_until
 
 CLIENTS = 2  # the default of COMFYUI_NODE_DEPTH
 PATIENCE = 300.0
@@ -24,10 +26,10 @@ def measure(quick: bool) -> Figures:  # noqa: FBT001
     count = 20 if quick else 500
     with (
         costless_comfyui() as comfyui,
-        installation(COMFYUI_URL=comfyui.url, INITIAL_BALANCE="100000") as system,
+        installation(COMFYUI_URL=comfyui, INITIAL_BALANCE="100000") as system,
     ):
         system.set_up_django()
-        direct = edits_per_second(comfyui.url, picture("JPEG"), count, clients=CLIENTS)
+        direct = edits_per_second(comfyui, picture("JPEG"), count, clients=CLIENTS)
         noops = _noops_per_second(system, count if quick else NOOPS)
         rate, attempts = _jobs_per_second(system, count)
         system.manage("audit")

@@ -34,6 +34,41 @@ def test_every_row_runs_and_writes_its_figures_down(tmp_path: Path) -> None:
         assert row["figures"]
 
 
+@pytest.mark.processes
+def test_a_comfyui_of_ones_own_takes_the_place_of_the_stand_in(tmp_path: Path) -> None:
+    marker = tmp_path / "started"
+    command = (
+        f"sh -c 'touch {marker} && exec {sys.executable} -m qwenedit.sandbox comfyui "
+        "--port={port} --data-dir={folder} --seconds-per-step={seconds}'"
+    )
+    ended = _overhead(tmp_path, command)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-8000:]
+    assert marker.exists()
+    assert command in ended.stdout
+    assert json.loads((tmp_path / "overhead.json").read_text())["comfyui"] == command
+
+
+@pytest.mark.processes
+def test_a_comfyui_that_does_not_start_is_told_with_its_command(tmp_path: Path) -> None:
+    ended = _overhead(tmp_path, "sh -c 'exit 3' {port}")
+
+    assert ended.returncode == 1
+    assert "exit 3" in ended.stderr
+    assert "ended with 3" in ended.stderr
+
+
+def _overhead(results: Path, comfyui: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench.overhead", "--quick", f"--results={results}", f"--comfyui={comfyui}"],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
 def test_a_missed_goal_is_told_and_a_reached_one_too() -> None:
     figures = percentiles("wait_ms", [1, 2, 3, 4, 100])
     assert figures == {"wait_ms_p50": 3, "wait_ms_p99": 100}

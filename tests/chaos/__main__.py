@@ -39,7 +39,7 @@ def main() -> None:
         "--comfyui",
         metavar="COMMAND",
         help="a ComfyUI instead of the stand-in: 'python /opt/ComfyUI/main.py --port {port} "
-        "--output-directory {folder}/output', say",
+        "--output-directory {folder}/output', say; it has to write its prompts into its pictures",
     )
     options = parser.parse_args()
     end_on_sigterm()

@@ -286,8 +286,13 @@ def _pictures_made(system: System) -> dict[str, list[Path]]:
 
 
 def _is_of(path: Path, job: dict[str, Any]) -> bool:
-    """Tell whether a node made the picture with the wish and the seed of this edit: it wrote them into it."""
+    """Tell whether a node made the picture with the wish and the seed of this edit: it wrote them into it.
+
+    Raises SystemExit for a node that writes nothing into its pictures, by which this can not be told.
+    """
     with Image.open(path) as picture:
+        if "prompt" not in picture.info:
+            raise SystemExit(f"{path} does not hold its prompt: start ComfyUI without --disable-metadata")
         graph = json.loads(picture.info["prompt"])
     inputs = [value for node in graph.values() for value in node["inputs"].values()]
     return job["prompt"] in inputs and job["seed"] in inputs
