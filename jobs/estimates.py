@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from jobs.models import Attempt, Job, Node
 from jobs.states import AttemptStatus, JobStatus
-from qwenedit.lib.compiled import Compiled, CompiledNumbers
+from qwenedit.lib.compiled import Compiled, CompiledNumbers, together
 from qwenedit.lib.remembered import Remembered, RememberedEach
 
 NEEDED = ("status", "priority", "turn", "user")  # what is read of a job
@@ -47,23 +47,29 @@ def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
     queued = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not queued:
         return {}
-    lanes = _Lanes.now(timezone.now())
-    ahead = _counted(queued[0]) if len(queued) == 1 else _looked_up(queued)
+    if len(queued) == 1:
+        at_work, ahead = _counted(queued[0])
+    else:
+        at_work, ahead = _at_work(), _looked_up(queued)
+    lanes = _Lanes.of(at_work, timezone.now())
     return {
         pk: Estimate(everybodys + 1, ceil(lanes.seconds_until_end(everybodys, own_ahead=own)))
         for pk, (everybodys, own) in ahead.items()
     }
 
 
-def _counted(job: Job) -> dict[int, tuple[int, int]]:
-    """Return how many jobs come before this one, and how many of them are the same user's."""
-    counted = known_far.get(job.pk)
-    if counted is None:
-        rows = _ahead(job.priority, job.turn, job.pk or BigIntegerField.MAX_BIGINT, job.user_id)
-        counted = rows[0] if rows else (0, 0)
-        if job.pk and counted[0] >= FAR:
-            known_far.put(job.pk, counted)
-    return {job.pk: counted}
+def _counted(job: Job) -> tuple[list[Attempt], dict[int, tuple[int, int]]]:
+    """Return what is at work, how many jobs come before this one, and how many of them are the user's."""
+    if (known := known_far.get(job.pk)) is not None:
+        return _at_work(), {job.pk: known}
+    at_work, rows = together(
+        _at_work.of(),
+        _ahead.of(job.priority, job.turn, job.pk or BigIntegerField.MAX_BIGINT, job.user_id),
+    )
+    counted = rows[0] if rows else (0, 0)
+    if job.pk and counted[0] >= FAR:
+        known_far.put(job.pk, counted)
+    return at_work, {job.pk: counted}
 
 
 def _looked_up(jobs: Iterable[Job]) -> dict[int, tuple[int, int]]:
@@ -112,10 +118,10 @@ class _Lanes:
     duration: float
 
     @classmethod
-    def now(cls, moment: datetime) -> _Lanes:
+    def of(cls, at_work: Iterable[Attempt], moment: datetime) -> _Lanes:
         duration, answering = known_fleet()
         busy = dict.fromkeys(answering or (0,), 0.0)
-        for attempt in _at_work():
+        for attempt in at_work:
             spent = (moment - attempt.executing_at).total_seconds() if attempt.executing_at else 0.0
             node = attempt.node_id if attempt.node_id in busy else min(busy, key=lambda pk: busy[pk])
             busy[node] += max(duration - spent, 0.0)

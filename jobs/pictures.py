@@ -57,8 +57,8 @@ def stored(role: JobImage.Role, pictures: Sequence[Picture], *, now: datetime) -
 
 
 def rows(job: Job, role: JobImage.Role, pictures: Sequence[Picture], names: Sequence[str]) -> list[JobImage]:
-    """Insert the rows of stored pictures."""
-    made = [
+    """Return the rows of stored pictures, which are to be inserted."""
+    return [
         JobImage(
             job=job,
             role=role,
@@ -71,12 +71,9 @@ def rows(job: Job, role: JobImage.Role, pictures: Sequence[Picture], names: Sequ
         )
         for position, (picture, name) in enumerate(zip(pictures, names, strict=True), start=1)
     ]
-    for row in made:
-        _insert(row)
-    return made
 
 
-_insert = CompiledInsert(JobImage)
+insert = CompiledInsert(JobImage, once=True)  # of two that end a job, one inserts nothing
 
 
 def read(image: JobImage) -> bytes:

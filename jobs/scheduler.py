@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -21,7 +22,7 @@ from jobs import breaker, news, nodes
 from jobs.models import Attempt, Job, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
-from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate
+from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate, together
 
 logger = structlog.get_logger(__name__)
 
@@ -66,8 +67,9 @@ def claim_next(*, look_around: bool = True) -> Claim | Idle:
         if not _first_due(now):
             return Idle.NOTHING_DUE
     asked: dict[int, bool] = {}
-    while isinstance(outcome := _claim(asked, look_around=look_around), Node):
-        asked[outcome.pk] = nodes.is_healthy(outcome)  # never within the transaction: it may take seconds
+    while not isinstance(outcome := _claim(asked, look_around=look_around), Claim | Idle):
+        if outcome is not None:  # never within the transaction: it may take seconds
+            asked[outcome.pk] = nodes.is_healthy(outcome)
     if look_around:
         if outcome is Idle.NO_HEALTHY_NODE:
             report_closed_gate()
@@ -137,17 +139,21 @@ def _adopt(now: datetime) -> Claim | None:
     return None
 
 
-def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | Node:
+def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | Node | None:
     """Claim for the least busy node that is healthy; returns a node that must be asked first whether it is.
 
-    `asked` holds what nodes have answered to that.
+    `asked` holds what nodes have answered to that. Returns None, changing nothing, where the job was
+    cancelled meanwhile: another may be due.
     """
-    with transaction.atomic():
+    with suppress(StaleState), transaction.atomic():
         # Locking them makes claims one after another: the caps below are exact, not nearly so.
-        in_service = _lock_nodes()
-        loads = dict(_loads())
+        in_service, active, best = together(
+            _lock_nodes.of(), _loads.of(), _best_due.of(timezone.now(), settings.MAX_RUNNING_JOBS_PER_USER)
+        )
+        loads: dict[int, int] = dict(active)
         now = timezone.now()
         has_full = False
+        node: Node
         for node in sorted(in_service, key=lambda row: (row.is_healthy is False, loads.get(row.pk, 0))):
             if loads.get(node.pk, 0) >= max(1, breaker.depth(node, now)):
                 has_full = has_full or node.is_healthy is not False
@@ -155,28 +161,30 @@ def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | No
             known = nodes.known_health(node, answer=asked.get(node.pk))
             if known is None:
                 return node
+            if known and best:
+                return _claim_for(node, best, now, places=_places(in_service), look_around=look_around)
             if known:
-                return _claim_for(node, now, places=_places(in_service), look_around=look_around)
-    return Idle.NODES_FULL if has_full else Idle.NO_HEALTHY_NODE
+                return Idle.NOTHING_DUE
+        return Idle.NODES_FULL if has_full else Idle.NO_HEALTHY_NODE
+    return None
 
 
-def _claim_for(node: Node, now: datetime, *, places: int, look_around: bool) -> Claim | Idle:
-    while best := _best_due(now, settings.MAX_RUNNING_JOBS_PER_USER):
-        job = best[0]
-        lease = Lease(job.pk, uuid.uuid4())
-        until, started = now + settings.JOB_LEASE, job.started_at or now
-        if not _begin(job.pk, lease.token, until, started):
-            continue  # cancelled between the two statements
-        if job.waiting_for_gpu or look_around:
-            # So may others be marked; the claim holds, whatever becomes of that.
-            transaction.on_commit(open_gate, robust=True)
-        job.status, job.started_at, job.next_attempt_at = JobStatus.RUNNING, started, None
-        job.lease_token, job.lease_until, job.waiting_for_gpu = lease.token, until, False
-        attempt = Attempt(job=job, node=node, number=job.attempts_made + 1, created_at=now)
-        _insert(attempt)
-        news.tell(job.pk)
-        return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
-    return Idle.NOTHING_DUE
+def _claim_for(node: Node, best: Sequence[Job], now: datetime, *, places: int, look_around: bool) -> Claim:
+    """Claim the first of the best jobs. Raises StaleState where it was cancelled since they were read."""
+    job = best[0]
+    lease = Lease(job.pk, uuid.uuid4())
+    until, started = now + settings.JOB_LEASE, job.started_at or now
+    attempt = Attempt(job=job, node=node, number=job.attempts_made + 1, created_at=now)
+    begun, _ = together(_begin.of(job.pk, lease.token, until, started), _insert.of(attempt))
+    if not begun:
+        raise StaleState.of(JobStatus.RUNNING)
+    if job.waiting_for_gpu or look_around:
+        # So may others be marked; the claim holds, whatever becomes of that.
+        transaction.on_commit(open_gate, robust=True)
+    job.status, job.started_at, job.next_attempt_at = JobStatus.RUNNING, started, None
+    job.lease_token, job.lease_until, job.waiting_for_gpu = lease.token, until, False
+    news.tell(job.pk)
+    return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
 
 
 def _places(in_service: Sequence[Node]) -> int:

@@ -29,7 +29,7 @@ from jobs.wakeups import wake_queue
 from jobs.wishes import SEED_BITS, Wish
 from payments import ledger
 from qwenedit.errors import DomainError
-from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate
+from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate, together
 from qwenedit.lib.images import Picture, normalise_upload, read_limited
 from qwenedit.users.models import User
 
@@ -111,14 +111,14 @@ def submit_job(
     now = timezone.now()
     with pictures.stored(JobImage.Role.INPUT, inputs, now=now) as names, transaction.atomic():
         # The user's row is the lock: of two equal requests at once, the second sees the first one's job.
-        [locked] = _lock_user(user.pk)
+        [locked], own = together(_lock_user.of(user.pk), _unfinished.of(user.pk, priority))
         if idempotency_key is not None:
             earlier = _replayed(user, idempotency_key, fingerprint)
             if earlier is not None:
                 pictures.delete_files(names)
                 return earlier
         limit = settings.MAX_ACTIVE_JOBS_PER_USER
-        unfinished, last_turn = next(iter(_unfinished(user.pk, priority)), (0, None))
+        unfinished, last_turn = own[0] if own else (0, None)
         if unfinished >= limit:
             raise TooManyJobs(f"You have {limit} unfinished edits. Wait for one to finish.", limit=limit)
         job = Job(
@@ -143,7 +143,7 @@ def submit_job(
             "eta_seconds": place.eta_seconds if place else None,
         }
         _insert(job)
-        pictures.rows(job, JobImage.Role.INPUT, inputs, names)
+        together(*map(pictures.insert.of, pictures.rows(job, JobImage.Role.INPUT, inputs, names)))
         ledger.charge_job(user_id=user.pk, job_id=job.pk, points=job.price, description=wish.title)
         transaction.on_commit(wake_queue)
     logger.info("Job submitted", job_id=job.pk, user_id=user.pk, price=job.price)
@@ -215,15 +215,19 @@ def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
         pictures.stored(JobImage.Role.RESULT, [result], now=now) as names,
         transaction.atomic(),
     ):
-        if not _succeed(lease.job_id, lease.token, now):
-            raise StaleState.of(JobStatus.SUCCEEDED)
         executing = attempt.executing_at or now
-        # Of an attempt that was adopted nobody may know when it was submitted: at the latest by then.
-        _attempt_succeeded(attempt.pk, attempt.submitted_at or executing, executing, now)
+        [row] = pictures.rows(job, JobImage.Role.RESULT, [result], names)
+        held, _, stored = together(
+            _succeed.of(lease.job_id, lease.token, now),
+            # Of an attempt that was adopted nobody may know when it was submitted: at the latest by then.
+            _attempt_succeeded.of(attempt.pk, attempt.submitted_at or executing, executing, now),
+            pictures.insert.of(row),  # before the news, which show it
+        )
+        if not (held and stored):
+            raise StaleState.of(JobStatus.SUCCEEDED)
         # What nobody changes while it runs needs no reading again.
         job.status, job.progress, job.finished_at = JobStatus.SUCCEEDED, 100, now
         job.lease_token = job.lease_until = None
-        pictures.rows(job, JobImage.Role.RESULT, [result], names)  # before the news, which show it
         _finish(job)
     logger.info("Job succeeded", seconds=round((now - job.created_at).total_seconds(), 3))
     return job

@@ -2,12 +2,14 @@
 
 For the few that every edit and every update goes through; all others are plain querysets. `build` of a
 statement is called once for each kind of database: it must use every argument as a value, never to decide
-how the statement looks.
+how the statement looks. Calling a statement sends it; `together` sends several that do not need each other's
+answers, for on its way a statement costs more than in the database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -26,6 +28,44 @@ Written = tuple[str, tuple[Any, ...]]
 
 _MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
 _NUMBER = 31_001  # within every kind of column: Django finds that nothing can match a number beyond it
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A statement with its arguments; `read` takes the answer from a cursor."""
+
+    sql: str
+    parameters: Sequence[Any]
+    read: Callable[[Any], Any]
+
+
+def together(*statements: Asked) -> list[Any]:
+    """Send statements in one message, and return what calling each would, in their order.
+
+    They are carried out one after another, each seeing what those before it did. For use within a
+    transaction: else PostgreSQL makes one of them, and SQLite one of each.
+    """
+    database = get_connection()
+    with database.cursor() as cursor:
+        if database.vendor == "sqlite":
+            return [_ask(statement, cursor) for statement in statements]
+        parameters = [value for statement in statements for value in statement.parameters]
+        cursor.execute("; ".join(statement.sql for statement in statements), parameters)
+        answers = []
+        for statement in statements:
+            answers.append(statement.read(cursor))
+            cursor.nextset()
+        return answers
+
+
+def _send(statement: Asked) -> Any:
+    with get_connection().cursor() as cursor:
+        return _ask(statement, cursor)
+
+
+def _ask(statement: Asked, cursor: Any) -> Any:
+    cursor.execute(statement.sql, statement.parameters)
+    return statement.read(cursor)
 
 
 class _Statement:
@@ -63,11 +103,15 @@ class Compiled(Generic[M]):
 
     def __call__(self, *arguments: Argument) -> list[M]:
         """Return the rows."""
+        rows: list[M] = _send(self.of(*arguments))
+        return rows
+
+    def of(self, *arguments: Argument) -> Asked:
+        """Return the statement with its arguments, for `together`."""
         database = get_connection()
         statement = self._statement.fill(arguments, database)
-        with database.cursor() as cursor:
-            cursor.execute(*statement)
-            return self._readers[database.vendor].rows(cursor.fetchall())
+        reader = self._readers[database.vendor]
+        return Asked(*statement, lambda cursor: reader.rows(cursor.fetchall()))
 
     def _write(self, marks: list[Argument]) -> Written:
         query = self._build(*marks).query
@@ -113,10 +157,13 @@ class CompiledNumbers:
 
     def __call__(self, *arguments: Argument) -> list[tuple[Any, ...]]:
         """Return the rows."""
-        database = get_connection()
-        with database.cursor() as cursor:
-            cursor.execute(*self._statement.fill(arguments, database))
-            return list(cursor.fetchall())
+        rows: list[tuple[Any, ...]] = _send(self.of(*arguments))
+        return rows
+
+    def of(self, *arguments: Argument) -> Asked:
+        """Return the statement with its arguments, for `together`."""
+        filled = self._statement.fill(arguments, get_connection())
+        return Asked(*filled, lambda cursor: list(cursor.fetchall()))
 
 
 class CompiledUpdate:
@@ -134,10 +181,11 @@ class CompiledUpdate:
 
     def __call__(self, *arguments: Argument) -> int:
         """Update the rows; return how many they were."""
-        database = get_connection()
-        with database.cursor() as cursor:
-            cursor.execute(*self._statement.fill(arguments, database))
-            return int(cursor.rowcount)
+        return int(_send(self.of(*arguments)))
+
+    def of(self, *arguments: Argument) -> Asked:
+        """Return the statement with its arguments, for `together`."""
+        return Asked(*self._statement.fill(arguments, get_connection()), lambda cursor: cursor.rowcount)
 
 
 class CompiledInsert(Generic[M]):
@@ -153,6 +201,10 @@ class CompiledInsert(Generic[M]):
 
     def __call__(self, row: M) -> bool:
         """Insert it; its key is set. Returns False where it is there already."""
+        return bool(_send(self.of(row)))
+
+    def of(self, row: M) -> Asked:
+        """Return the statement that inserts the row, for `together`."""
         key = self._model._meta.pk
         fields = [
             field
@@ -163,15 +215,17 @@ class CompiledInsert(Generic[M]):
         if database.vendor not in self._sql:
             self._sql[database.vendor] = self._compile(row, fields, key)
         values = [field.get_db_prep_save(field.pre_save(row, add=True), database) for field in fields]
-        with database.cursor() as cursor:
-            cursor.execute(self._sql[database.vendor], values)
+
+        def read(cursor: Any) -> bool:
             inserted = cursor.fetchone()
-        if inserted is None:
-            return False
-        if row.pk is None:
-            row.pk = inserted[0]
-        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
-        return True
+            if inserted is None:
+                return False
+            if row.pk is None:
+                row.pk = inserted[0]
+            row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+            return True
+
+        return Asked(self._sql[database.vendor], values, read)
 
     def _compile(self, row: M, fields: list[Field[Any, Any]], key: Field[Any, Any]) -> str:
         query = InsertQuery(self._model, on_conflict=OnConflict.IGNORE if self._once else None)

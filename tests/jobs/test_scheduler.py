@@ -3,6 +3,7 @@
 import logging
 from datetime import timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError, connection
@@ -11,7 +12,9 @@ from django.utils import timezone
 from jobs import nodes, scheduler
 from jobs.models import Attempt, Job, Node, StaleState
 from jobs.scheduler import Claim, Idle
+from jobs.services import cancel_job
 from jobs.states import AttemptStatus, JobStatus
+from qwenedit.lib.compiled import Asked
 from qwenedit.users.models import User
 from tests.factories import NodeFactory
 from tests.jobs.conftest import Submit
@@ -231,23 +234,25 @@ def test_jobs_that_wait_for_a_full_node_do_not_wait_for_a_silent_one(
     assert not waiting.waiting_for_gpu
 
 
+@pytest.mark.postgres
 def test_a_job_that_is_cancelled_under_a_claim_leaves_it_to_the_next_job(
     submit: Submit, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancelled, queued = submit(), submit()
     begin = scheduler._begin
 
-    def overtaken(pk: int, *arguments: object) -> int:
+    def overtaken(pk: int, *arguments: object) -> Asked:
         if pk == cancelled.pk:
-            Job.objects.filter(pk=pk).update(status=JobStatus.CANCELLED)
-        return begin(pk, *arguments)
+            at_once(lambda: cancel_job(job=cancelled))
+        return begin.of(pk, *arguments)
 
-    monkeypatch.setattr(scheduler, "_begin", overtaken)
+    monkeypatch.setattr(scheduler, "_begin", SimpleNamespace(of=overtaken))
 
     claim = scheduler.claim_next()
 
     assert isinstance(claim, Claim)
     assert claim.job == queued
+    assert list(Attempt.objects.values_list("job", flat=True)) == [queued.pk]
 
 
 def test_a_marked_job_that_is_claimed_takes_the_mark_off_the_others(submit: Submit, node: Node) -> None:

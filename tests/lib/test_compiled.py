@@ -4,14 +4,14 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from botapp.models import Chat, IncomingUpdate, Order
-from jobs.models import Attempt
-from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate
+from jobs.models import Attempt, JobImage
+from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate, together
 from tests.factories import ChatFactory, JobFactory, NodeFactory, OrderFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -116,3 +116,50 @@ def test_a_row_that_is_there_is_not_inserted_again(each_database: str) -> None:
     assert insert(IncomingUpdate(id=5, chat_id=1, body={"first": 1}, next_try_at=now))
     assert not insert(IncomingUpdate(id=5, chat_id=2, body={}, next_try_at=now))
     assert IncomingUpdate.objects.get().body == {"first": 1}
+
+
+def test_statements_sent_together_answer_in_order_and_see_what_came_before(each_database: str) -> None:
+    order = OrderFactory.create(prompt="first")
+    words = Compiled(lambda pk: Order.objects.filter(pk=pk).only("prompt"))
+    change = CompiledUpdate(lambda pk, new: (Order.objects.filter(pk=pk), {"prompt": new}))
+    numbers = CompiledNumbers(lambda pk: Order.objects.filter(pk__gte=pk).values_list("pk", "left_out"))
+    insert = CompiledInsert(IncomingUpdate, once=True)
+    job, now = JobFactory.create(), timezone.now()
+    image = JobImage(job=job, role="input", position=1, file="x", width=1, height=1, bytes=1, sha256="0")
+    picture = CompiledInsert(JobImage)
+    update = IncomingUpdate(id=5, chat_id=1, body={"words": WORDS}, next_try_at=now)
+
+    with transaction.atomic(), CaptureQueriesContext(connection) as sent:
+        before, changed, after, missed, made, again, _, counted = together(
+            words.of(order.pk),
+            change.of(order.pk, f"a; b {WORDS}"),
+            words.of(order.pk),
+            change.of(order.pk + 1, "nobody's"),
+            insert.of(update),
+            insert.of(IncomingUpdate(id=5, chat_id=2, body={}, next_try_at=now)),
+            picture.of(image),
+            numbers.of(order.pk),
+        )
+
+    assert [row.prompt for row in before] == ["first"]
+    assert [row.prompt for row in after] == [f"a; b {WORDS}"]
+    assert (changed, missed, made, again) == (1, 0, True, False)
+    assert IncomingUpdate.objects.get().body == {"words": WORDS}
+    assert image.pk == job.images.get().pk
+    assert counted == [(order.pk, 0)]
+    assert len(sent) == {"postgresql": 1, "sqlite": 8}[each_database]
+
+
+def test_one_of_several_that_fails_undoes_all_of_them(each_database: str) -> None:
+    order, node = OrderFactory.create(prompt="first"), NodeFactory.create()
+    change = CompiledUpdate(lambda pk, new: (Order.objects.filter(pk=pk), {"prompt": new}))
+    first = Attempt(job=JobFactory.create(), node=node, number=1)
+    second = Attempt(job=first.job, node=node, number=1)
+    insert = CompiledInsert(Attempt)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        together(change.of(order.pk, "second"), insert.of(first), insert.of(second))
+
+    order.refresh_from_db()
+    assert order.prompt == "first"
+    assert not Attempt.objects.exists()
