@@ -19,6 +19,7 @@ from bench.report import options_of, table
 from bench.stopping import end_in_order, run_to_its_end
 from bench.system import PREPARED, save_prepared
 
+WITHOUT_NODE = {"api", "ledger", "bonus"}
 ROWS = ("overhead", "throughput", "gpu_busy", "estimates", "notify", "api", "ledger", "bonus", "growth")
 
 
@@ -28,7 +29,7 @@ def main() -> None:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    options = options_of(parser)
+    options = options_of(parser, has_node=True)
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     end_in_order()
@@ -39,7 +40,8 @@ def main() -> None:
             sys.stderr.write(f"bench: {name}\n")
             command = [sys.executable, "-m", f"bench.{name}", f"--results={options.results}"]
             command += ["--quick"] * options.quick
-            command += [f"--comfyui={options.comfyui}"] if options.comfyui else []
+            if options.comfyui and name not in WITHOUT_NODE:
+                command.append(f"--comfyui={options.comfyui}")
             if run_to_its_end(command, sys.stderr.fileno(), os.environ | {PREPARED: prepared}):
                 failed.append(name)
             else:

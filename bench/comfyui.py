@@ -18,11 +18,11 @@ from pathlib import Path
 import requests
 
 from bench.pictures import picture
+from bench.report import COMFYUI
 from bench.stopping import end
 from bench.system import wait_until
 from tests.servers import start_sandbox_comfyui
 
-COMMAND = "BENCH_COMFYUI"  # a ComfyUI's command, with {port} and {folder} in it and, where it can, {seconds}
 STEPS = 4  # of the workflow's lightning variant, which is the default
 START_TIMEOUT = 120.0  # a real one imports torch first
 
@@ -31,12 +31,12 @@ START_TIMEOUT = 120.0  # a real one imports torch first
 def costless_comfyui(*, seconds: float = 0.0, result: bytes | None = None) -> Iterator[str]:
     """Run a ComfyUI whose edits take `seconds` and end in the same picture; yield its address.
 
-    A real one (`COMMAND`) takes and makes what it does. Ends the benchmark where that does not start.
+    One that is given by its command takes and makes what it does; the benchmark ends where it does not start.
     """
     # A new folder and two new files per edit: on a disk they would cost more than all the rest of the node.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - the folder in it is our own
     with tempfile.TemporaryDirectory(prefix="qwenedit-bench-", dir=memory) as name:
-        if command := os.environ.get(COMMAND):
+        if command := os.environ.get(COMFYUI):
             with _running(command, Path(name), seconds) as url:
                 yield url
             return
@@ -59,6 +59,7 @@ def _running(command: str, folder: Path, seconds: float) -> Iterator[str]:
         wait_until(
             lambda: process.poll() is not None or requests.get(f"{url}/system_stats", timeout=5).ok,
             seconds=START_TIMEOUT,
+            what=shlex.join(words),
         )
         if process.poll() is not None:
             raise SystemExit(f"{shlex.join(words)} ended with {process.returncode}")

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.comfyui import COMMAND
 from bench.stopping import end_in_order
 
 RESULTS = Path(__file__).resolve().parent.parent / "var" / "bench"
+
+COMFYUI = (
+    "BENCH_COMFYUI"  # the command of a ComfyUI that takes the stand-in's place, told to a row's own parts
+)
 
 Figures = dict[str, Any]
 
@@ -40,24 +43,38 @@ class Goal:
         return {"figure": self.figure, "goal": f"{sign} {self.limit:g}", "value": value, "holds": bool(holds)}
 
 
-def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the options that every row has, and all rows together."""
+def options_of(parser: argparse.ArgumentParser, *, has_node: bool) -> argparse.Namespace:
+    """Read the options that every row has, and all rows together; `comfyui` where a row has a node."""
     parser.add_argument("--quick", action="store_true", help="a small form, to see that it works")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
-    parser.add_argument(
-        "--comfyui",
-        metavar="COMMAND",
-        help="a ComfyUI instead of the stand-in: 'python /opt/ComfyUI/main.py --port {port} "
-        "--base-directory {folder}', say; {seconds} is what an edit should take",
-    )
-    return parser.parse_args()
-
-
-def run(name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = ()) -> None:
-    """Measure one row as the command line says, print it and write `<results>/<name>.json`."""
-    options = options_of(argparse.ArgumentParser(prog=f"python -m bench.{name}"))
+    parser.set_defaults(comfyui=None)
+    if has_node:
+        parser.add_argument(
+            "--comfyui",
+            metavar="COMMAND",
+            help="a ComfyUI instead of the stand-in, where a row has one: 'python /opt/ComfyUI/main.py "
+            "--port {port} --output-directory {folder}/output', say; {seconds} is what an edit should take",
+        )
+    options = parser.parse_args()
     if options.comfyui:
-        os.environ[COMMAND] = options.comfyui
+        try:
+            words = options.comfyui.format(port="PORT", folder="", seconds=0)
+        except (KeyError, IndexError, ValueError) as error:
+            parser.error(
+                f"--comfyui: other braces than {{port}}, {{folder}}, {{seconds}} must be doubled: {error}"
+            )
+        if "PORT" not in words:
+            parser.error("--comfyui: the command has no {port}")
+    return options
+
+
+def run(
+    name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = (), *, has_node: bool = True
+) -> None:
+    """Measure one row as the command line says, print it and write `<results>/<name>.json`."""
+    options = options_of(argparse.ArgumentParser(prog=f"python -m bench.{name}"), has_node=has_node)
+    if options.comfyui:
+        os.environ[COMFYUI] = options.comfyui
     end_in_order()
     figures = measure(options.quick)
     row = {

@@ -143,7 +143,7 @@ def _unprepared(
 
 
 def wait_until(
-    condition: Callable[[], object], *, seconds: float = READY_TIMEOUT, every: float = 0.2
+    condition: Callable[[], object], *, seconds: float = READY_TIMEOUT, every: float = 0.2, what: str = ""
 ) -> None:
     """Wait until a condition holds; a server that does not answer yet is no failure. Ends the benchmark."""
     deadline = time.monotonic() + seconds
@@ -154,5 +154,5 @@ def wait_until(
         except requests.RequestException:
             pass
         if time.monotonic() > deadline:
-            raise SystemExit(f"Waited {seconds:.0f} s in vain")
+            raise SystemExit(f"Waited {seconds:.0f} s in vain{what and f' for {what}'}")
         time.sleep(every)

@@ -73,7 +73,8 @@ def rows(job: Job, role: JobImage.Role, pictures: Sequence[Picture], names: Sequ
     ]
 
 
-insert = CompiledInsert(JobImage, once=True)  # of two that end a job, one inserts nothing
+insert = CompiledInsert(JobImage)
+insert_once = CompiledInsert(JobImage, once=True)
 
 
 def read(image: JobImage) -> bytes:

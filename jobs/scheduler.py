@@ -146,7 +146,8 @@ def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | No
     cancelled meanwhile: another may be due.
     """
     with suppress(StaleState), transaction.atomic():
-        # Locking them makes claims one after another: the caps below are exact, not nearly so.
+        # Locking them makes claims one after another, and what is read behind the lock is the latest: the
+        # caps below are exact, not nearly so.
         in_service, active, best = together(
             _lock_nodes.of(), _loads.of(), _best_due.of(timezone.now(), settings.MAX_RUNNING_JOBS_PER_USER)
         )

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
@@ -221,10 +221,13 @@ def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
             _succeed.of(lease.job_id, lease.token, now),
             # Of an attempt that was adopted nobody may know when it was submitted: at the latest by then.
             _attempt_succeeded.of(attempt.pk, attempt.submitted_at or executing, executing, now),
-            pictures.insert.of(row),  # before the news, which show it
+            # Before the news, which show it; whoever lost the lease finds another's result there.
+            pictures.insert_once.of(row),
         )
-        if not (held and stored):
+        if not held:
             raise StaleState.of(JobStatus.SUCCEEDED)
+        if not stored:
+            raise IntegrityError(f"The result of job {job.pk} can not be inserted.")
         # What nobody changes while it runs needs no reading again.
         job.status, job.progress, job.finished_at = JobStatus.SUCCEEDED, 100, now
         job.lease_token = job.lease_until = None

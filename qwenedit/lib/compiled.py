@@ -42,8 +42,9 @@ class Asked:
 def together(*statements: Asked) -> list[Any]:
     """Send statements in one message, and return what calling each would, in their order.
 
-    They are carried out one after another, each seeing what those before it did. For use within a
-    transaction: else PostgreSQL makes one of them, and SQLite one of each.
+    They are carried out one after another, each seeing what those before it did, and what others committed
+    while one of them waited for a lock. Writes belong into a transaction: without, PostgreSQL makes one of
+    them all, and SQLite one of each.
     """
     database = get_connection()
     with database.cursor() as cursor:

@@ -41,26 +41,43 @@ def test_a_comfyui_of_ones_own_takes_the_place_of_the_stand_in(tmp_path: Path) -
         f"sh -c 'touch {marker} && exec {sys.executable} -m qwenedit.sandbox comfyui "
         "--port={port} --data-dir={folder} --seconds-per-step={seconds}'"
     )
-    ended = _overhead(tmp_path, command)
+    ended = _gpu_busy(tmp_path, command)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr[-8000:]
     assert marker.exists()
     assert command in ended.stdout
-    assert json.loads((tmp_path / "overhead.json").read_text())["comfyui"] == command
+    row = json.loads((tmp_path / "gpu_busy.json").read_text())
+    assert row["comfyui"] == command
+    assert row["figures"]["seconds_each"] >= 4 * 0.2  # the small form asks for 0.2 s, of each of four steps
 
 
 @pytest.mark.processes
 def test_a_comfyui_that_does_not_start_is_told_with_its_command(tmp_path: Path) -> None:
-    ended = _overhead(tmp_path, "sh -c 'exit 3' {port}")
+    ended = _gpu_busy(tmp_path, "sh -c 'exit 3' {port}")
 
     assert ended.returncode == 1
     assert "exit 3" in ended.stderr
     assert "ended with 3" in ended.stderr
 
 
-def _overhead(results: Path, comfyui: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("python main.py", "the command has no {port}"),
+        ("${X} --port {port}", "braces"),
+        ("{ {port}", "braces"),
+    ],
+)
+def test_a_command_that_can_not_be_filled_in_is_refused(tmp_path: Path, command: str, reason: str) -> None:
+    ended = _gpu_busy(tmp_path, command)
+
+    assert ended.returncode == 2
+    assert reason in ended.stderr
+
+
+def _gpu_busy(results: Path, comfyui: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench.overhead", "--quick", f"--results={results}", f"--comfyui={comfyui}"],
+        [sys.executable, "-m", "bench.gpu_busy", "--quick", f"--results={results}", f"--comfyui={comfyui}"],
         cwd=PROJECT_ROOT,
         capture_output=True,
         text=True,

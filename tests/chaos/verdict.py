@@ -200,6 +200,8 @@ class Verdict:
         if not answer.ok:
             return f"{_named(job)}: {answer.status_code}"
         made = [path for attempt in job["successes"] for path in self._made[attempt]]
+        if silent := [path for path in made if not _says_of_what(path)]:
+            return f"{_named(job)}: {silent[0]} holds no prompt, was ComfyUI told --disable-metadata?"
         shown = _pixels(io.BytesIO(answer.content))
         if not any(_is_of(path, job) and _pixels(path) == shown for path in made):
             return f"{_named(job)}: not what its attempt made, {[str(path) for path in made]}"
@@ -285,14 +287,14 @@ def _pictures_made(system: System) -> dict[str, list[Path]]:
     return made
 
 
-def _is_of(path: Path, job: dict[str, Any]) -> bool:
-    """Tell whether a node made the picture with the wish and the seed of this edit: it wrote them into it.
-
-    Raises SystemExit for a node that writes nothing into its pictures, by which this can not be told.
-    """
+def _says_of_what(path: Path) -> bool:
     with Image.open(path) as picture:
-        if "prompt" not in picture.info:
-            raise SystemExit(f"{path} does not hold its prompt: start ComfyUI without --disable-metadata")
+        return "prompt" in picture.info
+
+
+def _is_of(path: Path, job: dict[str, Any]) -> bool:
+    """Tell whether a node made the picture with the wish and the seed of this edit: it wrote them into it."""
+    with Image.open(path) as picture:
         graph = json.loads(picture.info["prompt"])
     inputs = [value for node in graph.values() for value in node["inputs"].values()]
     return job["prompt"] in inputs and job["seed"] in inputs

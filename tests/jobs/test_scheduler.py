@@ -133,6 +133,22 @@ def test_many_workers_at_once_never_share_a_job_or_overfill_a_node(
     assert Attempt.objects.filter(status=AttemptStatus.ACTIVE).count() == 3
 
 
+def test_many_claims_at_once_never_run_more_of_a_user_than_may_run(
+    submit: Submit, sandbox: object, settings: object, each_database: str
+) -> None:
+    NodeFactory.create(url=sandbox.url)
+    settings.COMFYUI_NODE_DEPTH = 100
+    settings.MAX_RUNNING_JOBS_PER_USER = 1
+    for _ in range(2):
+        submit()
+
+    outcomes = at_once(*[scheduler.claim_next] * 8)
+
+    assert outcomes.count(Idle.NOTHING_DUE) == 7
+    assert sum(isinstance(outcome, Claim) for outcome in outcomes) == 1
+    assert Job.objects.filter(status=JobStatus.RUNNING).count() == 1
+
+
 def test_of_two_adopters_one_gets_the_job(submit: Submit, sandbox: object, each_database: str) -> None:
     NodeFactory.create(url=sandbox.url)
     submit()
