@@ -104,7 +104,7 @@ def _run(claim: Claim) -> None:
     except StaleState:
         leave(claim.attempt)
     except WorkerStopping:
-        scheduler.release(claim.lease, now=timezone.now())
+        scheduler.release(claim, now=timezone.now())
         logger.info("Worker stops, the job is left to be adopted", attempt=claim.attempt.number)
     except (OperationalError, InterfaceError):
         # The result, if any, is still on the node: whoever adopts the job collects it.

@@ -15,7 +15,7 @@ from enum import Enum, auto
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
 from jobs import breaker, news, nodes
@@ -84,9 +84,14 @@ def renew(lease: Lease, *, now: datetime) -> None:
         raise StaleState("The lease was lost.")
 
 
-def release(lease: Lease, *, now: datetime) -> None:
-    """Give a lease up without ending the job, so that another runner adopts it at once."""
-    lease.held().update(lease_until=now)
+def release(claim: Claim, *, now: datetime) -> None:
+    """Give a job up without ending it, so that another runner adopts it at once.
+
+    Whoever hands it on has not died of it: the adoption by which it came does not count.
+    """
+    with transaction.atomic():
+        if claim.lease.held().update(lease_until=now) and claim.adopted:
+            Attempt.objects.filter(pk=claim.attempt.pk).update(adoptions=F("adoptions") - 1)
 
 
 def report_closed_gate() -> None:

@@ -513,6 +513,29 @@ def test_a_worker_that_stops_hands_its_job_on_at_once(
     assert (job.status, job.attempts.count(), job.failures) == (JobStatus.SUCCEEDED, 1, 0)
 
 
+def test_an_edit_may_be_handed_on_by_any_number_of_workers_that_stop(
+    submit: Submit, run: Run, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit()
+    submit_to_node(claim())
+    expire_lease(job)
+    stopping = threading.Event()
+    stopping.set()
+
+    for _ in range(attempts.MOST_ADOPTIONS + 2):
+        adopted = claim()
+        with monkeypatch.context() as patch:
+            patch.setattr(attempts, "stopping", stopping)
+            runner._run(adopted)
+        assert job.attempts.get().adoptions == 0
+
+    run()
+
+    job.refresh_from_db()
+    assert (job.status, job.attempts.count()) == (JobStatus.SUCCEEDED, 1)
+    assert prompts_seen_by(sandbox) == [str(job.attempts.get().pk)]
+
+
 def test_a_node_that_dies_costs_nobody_a_try(
     submit: Submit, run: Run, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
