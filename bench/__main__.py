@@ -15,11 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.report import options_of, table
+from bench.report import WITHOUT_NODE, options_of, table
 from bench.stopping import end_in_order, run_to_its_end
 from bench.system import PREPARED, save_prepared
 
-WITHOUT_NODE = {"api", "ledger", "bonus"}
 ROWS = ("overhead", "throughput", "gpu_busy", "estimates", "notify", "api", "ledger", "bonus", "growth")
 
 

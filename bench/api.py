@@ -112,4 +112,4 @@ async def _storm(
 
 
 if __name__ == "__main__":
-    run("api", measure, GOALS, has_node=False)
+    run("api", measure, GOALS)

@@ -142,4 +142,4 @@ def _run_bonus(log: Path, users: int) -> tuple[float, float, int]:
 
 
 if __name__ == "__main__":
-    run("bonus", measure, has_node=False)
+    run("bonus", measure)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import requests
 from bench.pictures import picture
 from bench.report import COMFYUI
 from bench.stopping import end
-from bench.system import wait_until
+from bench.system import free_port, wait_until
 from tests.servers import start_sandbox_comfyui
 
 STEPS = 4  # of the workflow's lightning variant, which is the default
@@ -49,8 +48,7 @@ def costless_comfyui(*, seconds: float = 0.0, result: bytes | None = None) -> It
 
 @contextmanager
 def _running(command: str, folder: Path, seconds: float) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     words = [word.format(port=port, folder=folder, seconds=seconds) for word in shlex.split(command)]
     # A group of its own, as all that a benchmark starts; what it prints is not the benchmark's.
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, process_group=0)  # noqa: S603

@@ -90,4 +90,4 @@ def _rate(move: Callable[[int], None], count: int) -> float:
 
 
 if __name__ == "__main__":
-    run("ledger", measure, has_node=False)
+    run("ledger", measure)

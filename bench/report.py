@@ -19,10 +19,8 @@ from typing import Any
 from bench.stopping import end_in_order
 
 RESULTS = Path(__file__).resolve().parent.parent / "var" / "bench"
-
-COMFYUI = (
-    "BENCH_COMFYUI"  # the command of a ComfyUI that takes the stand-in's place, told to a row's own parts
-)
+WITHOUT_NODE = {"api", "ledger", "bonus"}  # rows
+COMFYUI = "BENCH_COMFYUI"  # the command of a ComfyUI that takes the stand-in's place
 
 Figures = dict[str, Any]
 
@@ -68,11 +66,10 @@ def options_of(parser: argparse.ArgumentParser, *, has_node: bool) -> argparse.N
     return options
 
 
-def run(
-    name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = (), *, has_node: bool = True
-) -> None:
+def run(name: str, measure: Callable[[bool], Figures], goals: Sequence[Goal] = ()) -> None:
     """Measure one row as the command line says, print it and write `<results>/<name>.json`."""
-    options = options_of(argparse.ArgumentParser(prog=f"python -m bench.{name}"), has_node=has_node)
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{name}")
+    options = options_of(parser, has_node=name not in WITHOUT_NODE)
     if options.comfyui:
         os.environ[COMFYUI] = options.comfyui
     end_in_order()

@@ -124,8 +124,7 @@ def _unprepared(
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
         database = stack.enter_context(PostgresServer(folder / "postgres", copy_of=tables))
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port: int = probe.getsockname()[1]
+        port = free_port()
         environment = os.environ | {
             "DATABASE_URL": database.url,
             "DJANGO_SETTINGS_MODULE": "qwenedit.settings",
@@ -140,6 +139,13 @@ def _unprepared(
         stack.callback(lambda: system.leave_broker())  # as its last user, which stops it
         stack.callback(end, system.running)
         yield system, database
+
+
+def free_port() -> int:
+    """Return a port of this machine on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def wait_until(

@@ -167,10 +167,10 @@ def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | No
             known = nodes.known_health(node, answer=asked.get(node.pk))
             if known is None:
                 return node
-            if known and best:
-                return _claim_for(node, best, now, places=_places(in_service), look_around=look_around)
-            if known:
+            if known and not best:
                 return Idle.NOTHING_DUE
+            if known:
+                return _claim_for(node, best, now, places=_places(in_service), look_around=look_around)
         return Idle.NODES_FULL if has_full else Idle.NO_HEALTHY_NODE
     return None
 

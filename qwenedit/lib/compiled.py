@@ -23,6 +23,7 @@ from django.db.models.sql import InsertQuery, UpdateQuery
 from django.db.transaction import get_connection
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 Argument = int | datetime | UUID | str
 Written = tuple[str, tuple[Any, ...]]
 
@@ -31,15 +32,15 @@ _NUMBER = 31_001  # within every kind of column: Django finds that nothing can m
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(Generic[T]):
     """A statement with its arguments; `read` takes the answer from a cursor."""
 
     sql: str
     parameters: Sequence[Any]
-    read: Callable[[Any], Any]
+    read: Callable[[Any], T]
 
 
-def together(*statements: Asked) -> list[Any]:
+def together(*statements: Asked[Any]) -> list[Any]:
     """Send statements in one message, and return what calling each would, in their order.
 
     They are carried out one after another, each seeing what those before it did, and what others committed
@@ -59,12 +60,12 @@ def together(*statements: Asked) -> list[Any]:
         return answers
 
 
-def _send(statement: Asked) -> Any:
+def _send(statement: Asked[T]) -> T:
     with get_connection().cursor() as cursor:
         return _ask(statement, cursor)
 
 
-def _ask(statement: Asked, cursor: Any) -> Any:
+def _ask(statement: Asked[T], cursor: Any) -> T:
     cursor.execute(statement.sql, statement.parameters)
     return statement.read(cursor)
 
@@ -104,10 +105,9 @@ class Compiled(Generic[M]):
 
     def __call__(self, *arguments: Argument) -> list[M]:
         """Return the rows."""
-        rows: list[M] = _send(self.of(*arguments))
-        return rows
+        return _send(self.of(*arguments))
 
-    def of(self, *arguments: Argument) -> Asked:
+    def of(self, *arguments: Argument) -> Asked[list[M]]:
         """Return the statement with its arguments, for `together`."""
         database = get_connection()
         statement = self._statement.fill(arguments, database)
@@ -158,10 +158,9 @@ class CompiledNumbers:
 
     def __call__(self, *arguments: Argument) -> list[tuple[Any, ...]]:
         """Return the rows."""
-        rows: list[tuple[Any, ...]] = _send(self.of(*arguments))
-        return rows
+        return _send(self.of(*arguments))
 
-    def of(self, *arguments: Argument) -> Asked:
+    def of(self, *arguments: Argument) -> Asked[list[tuple[Any, ...]]]:
         """Return the statement with its arguments, for `together`."""
         filled = self._statement.fill(arguments, get_connection())
         return Asked(*filled, lambda cursor: list(cursor.fetchall()))
@@ -182,9 +181,9 @@ class CompiledUpdate:
 
     def __call__(self, *arguments: Argument) -> int:
         """Update the rows; return how many they were."""
-        return int(_send(self.of(*arguments)))
+        return _send(self.of(*arguments))
 
-    def of(self, *arguments: Argument) -> Asked:
+    def of(self, *arguments: Argument) -> Asked[int]:
         """Return the statement with its arguments, for `together`."""
         return Asked(*self._statement.fill(arguments, get_connection()), lambda cursor: cursor.rowcount)
 
@@ -202,9 +201,9 @@ class CompiledInsert(Generic[M]):
 
     def __call__(self, row: M) -> bool:
         """Insert it; its key is set. Returns False where it is there already."""
-        return bool(_send(self.of(row)))
+        return _send(self.of(row))
 
-    def of(self, row: M) -> Asked:
+    def of(self, row: M) -> Asked[bool]:
         """Return the statement that inserts the row, for `together`."""
         key = self._model._meta.pk
         fields = [

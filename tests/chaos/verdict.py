@@ -200,10 +200,11 @@ class Verdict:
         if not answer.ok:
             return f"{_named(job)}: {answer.status_code}"
         made = [path for attempt in job["successes"] for path in self._made[attempt]]
-        if silent := [path for path in made if not _says_of_what(path)]:
-            return f"{_named(job)}: {silent[0]} holds no prompt, was ComfyUI told --disable-metadata?"
+        inputs = {path: _inputs_of(path) for path in made}
+        if not all(inputs.values()):
+            return f"{_named(job)}: a picture without its prompt, was ComfyUI told --disable-metadata?"
         shown = _pixels(io.BytesIO(answer.content))
-        if not any(_is_of(path, job) and _pixels(path) == shown for path in made):
+        if not any({job["prompt"], job["seed"]} <= inputs[path] and _pixels(path) == shown for path in made):
             return f"{_named(job)}: not what its attempt made, {[str(path) for path in made]}"
         return ""
 
@@ -287,17 +288,12 @@ def _pictures_made(system: System) -> dict[str, list[Path]]:
     return made
 
 
-def _says_of_what(path: Path) -> bool:
+def _inputs_of(path: Path) -> set[Any]:
+    """Return the words and numbers of the prompt that a node wrote into its picture, if it wrote any."""
     with Image.open(path) as picture:
-        return "prompt" in picture.info
-
-
-def _is_of(path: Path, job: dict[str, Any]) -> bool:
-    """Tell whether a node made the picture with the wish and the seed of this edit: it wrote them into it."""
-    with Image.open(path) as picture:
-        graph = json.loads(picture.info["prompt"])
-    inputs = [value for node in graph.values() for value in node["inputs"].values()]
-    return job["prompt"] in inputs and job["seed"] in inputs
+        graph = json.loads(picture.info.get("prompt", "{}"))
+    values = [value for node in graph.values() for value in node["inputs"].values()]
+    return {value for value in values if isinstance(value, str | int)}
 
 
 def _pixels(file: Any) -> bytes:

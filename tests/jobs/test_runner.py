@@ -11,7 +11,7 @@ import pytest
 import requests
 from django.conf import settings as django_settings
 from django.core.files.storage import default_storage
-from django.db import connections
+from django.db import IntegrityError, connections
 from django.utils import timezone
 from PIL import Image
 
@@ -483,6 +483,23 @@ def test_a_runner_that_was_too_slow_changes_nothing(submit: Submit, run: Run, sa
     assert Job.objects.values().get(pk=job.pk) == before
     assert result_files() == files
     assert job.images.filter(role=JobImage.Role.RESULT).count() == 1
+
+
+def test_a_result_that_can_not_be_inserted_under_a_lease_that_holds_is_an_error(
+    submit: Submit, node: Node, sample_photo: bytes
+) -> None:
+    job = submit()
+    held = claim()
+    place = {"job": job, "role": JobImage.Role.RESULT, "position": 1}
+    JobImage.objects.create(**place, file="x.png", width=1, height=1, bytes=1)
+
+    with pytest.raises(IntegrityError):
+        settle_success(lease=held.lease, attempt=held.attempt, result=strip_result(sample_photo))
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.RUNNING
+    assert job.attempts.get().status == AttemptStatus.ACTIVE
+    assert job.images.get(role=JobImage.Role.RESULT).file == "x.png"
 
 
 def test_a_worker_that_stops_hands_its_job_on_at_once(

@@ -257,7 +257,7 @@ def test_a_job_that_is_cancelled_under_a_claim_leaves_it_to_the_next_job(
     cancelled, queued = submit(), submit()
     begin = scheduler._begin
 
-    def overtaken(pk: int, *arguments: object) -> Asked:
+    def overtaken(pk: int, *arguments: object) -> Asked[int]:
         if pk == cancelled.pk:
             at_once(lambda: cancel_job(job=cancelled))
         return begin.of(pk, *arguments)
