@@ -111,6 +111,9 @@ class EmbeddedValkey:
             self._process = None
         try:
             with _locked(self.folder / "server.lock", timeout=0):
+                if self._process is not None:  # it ends: its files are closed a moment before it can be asked
+                    self._process.wait(STOP_TIMEOUT)
+                    self._process = None
                 return False
         except EmbeddedValkeyError:
             return True
@@ -188,9 +191,6 @@ class EmbeddedValkey:
             if time.monotonic() > deadline:
                 self._kill()
             time.sleep(POLL)
-        if self._process is not None:
-            self._process.wait(STOP_TIMEOUT)
-            self._process = None
 
     def _kill(self) -> None:
         # Called while server.lock is held, so the process that wrote this number still lives.

@@ -153,7 +153,8 @@ def test_news_that_contradict_each_other_at_once_end_in_the_truth(
 def test_many_partial_refunds_at_once_stop_at_what_was_paid(
     credited: Payment, staff: list[User], alice: User
 ) -> None:
-    wishes = [1000, 2500, 3000, 4000, 5000, 6000, 700, 10_000, 9_000, 1_234, 300, 8_000]
+    # Whole rubles: YooKassa refuses a refund that leaves less than one.
+    wishes = [1000, 2500, 3000, 4000, 5000, 6000, 700, 10_000, 9_000, 1_200, 300, 8_000]
     outcomes = at_once(
         *(
             partial(give_back, credited, staff[number % len(staff)], kopeks)
