@@ -25,10 +25,9 @@ from jobs.comfy.events import EventStream
 from jobs.comfy.follower import PENDING_GRACE, POLL_ALONE, SILENCE_GRACE, Follower
 from jobs.comfy.workflow import ModelFiles, Workflow, WorkflowInputs
 from jobs.leases import LeaseKeeper
-from jobs.models import Attempt, JobImage
+from jobs.models import Attempt
 from jobs.scheduler import Claim
 from jobs.states import AttemptStatus
-from qwenedit.lib.compiled import Compiled
 from qwenedit.lib.images import ImageTooLarge, InvalidImage, Picture, strip_result
 
 logger = structlog.get_logger(__name__)
@@ -40,10 +39,6 @@ LONGEST_TRANSFERS = 600.0  # seconds for all pictures of an attempt, to the node
 MOST_ADOPTIONS = 10
 
 stopping = threading.Event()
-
-_inputs = Compiled(
-    lambda job: JobImage.objects.filter(job=job, role=JobImage.Role.INPUT).order_by("position")
-)
 
 
 class WorkerStopping(Exception):
@@ -77,6 +72,7 @@ class AttemptRun:
         self.attempt = claim.attempt
         self.lease = claim.lease
         self.adopted = claim.adopted
+        self.inputs = claim.inputs
         self.client = nodes.client_of(claim.attempt.node)
         self.workflow = Workflow.load(settings.COMFYUI_WORKFLOW)
         self.prompt_id = str(claim.attempt.pk)
@@ -85,31 +81,27 @@ class AttemptRun:
         self.began = self.told_at = time.monotonic()
         self.is_recorded = True
 
-    def perform(self) -> Picture:
-        """Upload, submit, follow and collect.
+    def perform(self, events: EventStream) -> Picture:
+        """Upload, submit, follow by `events` and collect.
 
         Raises ComfyError, StaleState, WorkerStopping or TooManyAdoptions.
         """
         if self.attempt.adoptions > MOST_ADOPTIONS:
             raise TooManyAdoptions(f"{MOST_ADOPTIONS + 1} runners died or stopped with it")
-        url, client_id = self.attempt.node.url, self.attempt.pk.hex
-        with EventStream(url, client_id=client_id, prompt_id=self.prompt_id) as events:
-            if not self.adopted:
-                self.submit()
-            outputs = self._follow(events)
-        return self._collect(outputs)
+        if not self.adopted:
+            self.submit()
+        return self._collect(self._follow(events))
 
     def submit(self) -> None:
         """Upload the pictures and post the prompt, once, under the attempt's id."""
-        inputs = _inputs(self.job.pk)
         references = []
-        for image in inputs:
+        for image in self.inputs:
             self._check()
             # Named by content: sent again, the same picture makes no second file on the node, and no
             # late writer can put one user's picture under another's name.
             name = f"{image.sha256[:40]}{PurePath(str(image.file)).suffix}"
             references.append(self.client.upload_image(pictures.read(image), name, subfolder="qwenedit"))
-        width, height = self.workflow.model_size(inputs[0].width, inputs[0].height)
+        width, height = self.workflow.model_size(self.inputs[0].width, self.inputs[0].height)
         graph = self.workflow.build(
             WorkflowInputs(
                 pictures=references,
@@ -133,7 +125,7 @@ class AttemptRun:
         self._check()
         try:
             self.client.submit(
-                graph, self.prompt_id, self.attempt.pk.hex, output_node=self.workflow.output_node
+                graph, self.prompt_id, self.attempt.listens_as.hex, output_node=self.workflow.output_node
             )
         except ComfyUnreachable as error:
             # It may have arrived. Never post it again: the poll will tell.

@@ -349,6 +349,8 @@ class Attempt(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
     # `db_default`: a worker of an earlier release goes on inserting without it.
     adoptions = models.PositiveSmallIntegerField(_("adoptions"), default=0, db_default=0)
+    # ComfyUI's, where the prompt is heard of by a WebSocket that was open before: see `listens_as`.
+    client_id = models.UUIDField(_("client id"), null=True, editable=False)
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_detail = models.TextField(_("error, for the operator"), blank=True)
 
@@ -364,6 +366,11 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of job {self.job_id}"
+
+    @property
+    def listens_as(self) -> uuid.UUID:
+        """The client id by which the node tells of the prompt, to whoever made the attempt or adopted it."""
+        return self.client_id or self.pk
 
 
 class JobImage(models.Model):

@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from jobs.models import Job, JobImage
 from jobs.states import FINAL
 from qwenedit.errors import DomainError
-from qwenedit.lib.compiled import CompiledInsert
+from qwenedit.lib.compiled import Compiled, CompiledInsert
 from qwenedit.lib.images import Picture
 
 logger = structlog.get_logger(__name__)
@@ -73,6 +73,7 @@ def rows(job: Job, role: JobImage.Role, pictures: Sequence[Picture], names: Sequ
     ]
 
 
+inputs = Compiled(lambda job: JobImage.objects.filter(job=job, role=JobImage.Role.INPUT).order_by("position"))
 insert = CompiledInsert(JobImage)
 insert_once = CompiledInsert(JobImage, once=True)
 

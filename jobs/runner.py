@@ -16,6 +16,7 @@ from jobs import attempts, breaker, nodes, scheduler
 from jobs.attempts import AttemptRun, TooManyAdoptions, WorkerStopping
 from jobs.capacity import THREADS_FOR_OTHERS
 from jobs.comfy.errors import ComfyError, ComfyUnreachable, PromptLost
+from jobs.comfy.kept_stream import KeptStream
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, Node, StaleState
 from jobs.scheduler import Claim, Idle
@@ -68,23 +69,29 @@ def run_all() -> Idle:
         if not is_mine:
             return Idle.WORKER_FULL
         is_last = False
-        while True:
-            now = time.monotonic()
-            looks_around = is_last or now >= _next_look
-            if looks_around:
-                _next_look = now + LOOK_AROUND_EVERY
-            outcome = run_next(look_around=looks_around)
-            if looks_around and not isinstance(outcome, Claim):
-                return outcome
-            is_last = not isinstance(outcome, Claim)
+        with KeptStream() as kept:
+            while True:
+                now = time.monotonic()
+                looks_around = is_last or now >= _next_look
+                if looks_around:
+                    _next_look = now + LOOK_AROUND_EVERY
+                outcome = _run_next(kept, look_around=looks_around)
+                if looks_around and not isinstance(outcome, Claim):
+                    return outcome
+                is_last = not isinstance(outcome, Claim)
 
 
-def run_next(*, look_around: bool = True) -> Claim | Idle:
+def run_next() -> Claim | Idle:
     """Claim what should run next and see it to its end; return what was claimed, or why nothing was."""
+    with KeptStream() as kept:
+        return _run_next(kept, look_around=True)
+
+
+def _run_next(kept: KeptStream, *, look_around: bool) -> Claim | Idle:
     global _next_look
     if attempts.stopping.is_set():
         return Idle.NOTHING_DUE
-    claim = scheduler.claim_next(look_around=look_around)
+    claim = scheduler.claim_next(look_around=look_around, client_ids=kept.client_ids)
     if isinstance(claim, Claim):
         if claim.adopted:  # where one was abandoned, there may be more
             _next_look = 0.0
@@ -93,14 +100,14 @@ def run_next(*, look_around: bool = True) -> Claim | Idle:
         with structlog.contextvars.bound_contextvars(
             request_id=claim.job.request_id or None, job_id=claim.job.pk, user_id=claim.job.user_id
         ):
-            _run(claim)
+            _run(claim, kept)
     return claim
 
 
-def _run(claim: Claim) -> None:
+def _run(claim: Claim, kept: KeptStream) -> None:
     try:
         with LeaseKeeper(claim.lease, longest=attempts.longest_attempt()) as keeper:
-            _perform(claim, keeper)
+            _perform(claim, keeper, kept)
     except StaleState:
         leave(claim.attempt)
     except WorkerStopping:
@@ -112,11 +119,13 @@ def _run(claim: Claim) -> None:
         close_old_connections()
 
 
-def _perform(claim: Claim, keeper: LeaseKeeper) -> None:
+def _perform(claim: Claim, keeper: LeaseKeeper, kept: KeptStream) -> None:
     attempt = claim.attempt
     try:
-        result = AttemptRun(claim, keeper).perform()
-        settle_success(lease=claim.lease, attempt=attempt, result=result)
+        with kept.of(attempt.node.url, attempt.listens_as, str(attempt.pk), adopted=claim.adopted) as events:
+            result = AttemptRun(claim, keeper).perform(events)
+            # Within: where another runner has the job, it may listen by the same client id.
+            settle_success(lease=claim.lease, attempt=attempt, result=result)
         breaker.note_success(attempt.node)
     except (StaleState, WorkerStopping, OperationalError, InterfaceError):
         raise

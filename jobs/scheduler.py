@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from types import MappingProxyType
 
 import structlog
 from django.conf import settings
@@ -18,14 +19,15 @@ from django.db import transaction
 from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
-from jobs import breaker, news, nodes
-from jobs.models import Attempt, Job, Node, StaleState
+from jobs import breaker, news, nodes, pictures
+from jobs.models import Attempt, Job, JobImage, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
 from qwenedit.lib.compiled import Compiled, CompiledInsert, CompiledNumbers, CompiledUpdate, together
 
 logger = structlog.get_logger(__name__)
 
+ClientIds = Mapping[str, uuid.UUID]  # of ComfyUI's WebSockets, by the address of the node
 MOST_LOGGED = 50
 MOST_ADOPTERS = 5  # that look for abandoned work at once
 
@@ -43,21 +45,23 @@ class Idle(Enum):
 class Claim:
     """A job that is ours to run until the lease runs out.
 
-    `adopted`: an earlier runner began the attempt. `useful_runners`: how many could find work now, this one
-    included.
+    `adopted`: an earlier runner began the attempt. `inputs`: the user's pictures in their order; none where
+    it is adopted, as the node has them. `useful_runners`: how many could find work now, this one included.
     """
 
     job: Job
     attempt: Attempt
     lease: Lease
     adopted: bool
+    inputs: Sequence[JobImage] = ()
     useful_runners: int = 1
 
 
-def claim_next(*, look_around: bool = True) -> Claim | Idle:
+def claim_next(*, look_around: bool = True, client_ids: ClientIds = MappingProxyType({})) -> Claim | Idle:
     """Take over an abandoned job, or claim the best due job for the least busy healthy node.
 
-    Without `look_around` only the latter: for whoever has just looked, or whose process has.
+    Without `look_around` only the latter: for whoever has just looked, or whose process has. `client_ids`:
+    those by which the runner listens already.
     """
     if look_around:
         now = timezone.now()
@@ -67,7 +71,9 @@ def claim_next(*, look_around: bool = True) -> Claim | Idle:
         if not _first_due(now):
             return Idle.NOTHING_DUE
     asked: dict[int, bool] = {}
-    while not isinstance(outcome := _claim(asked, look_around=look_around), Claim | Idle):
+    while not isinstance(
+        outcome := _claim(asked, look_around=look_around, client_ids=client_ids), Claim | Idle
+    ):
         if outcome is not None:  # never within the transaction: it may take seconds
             asked[outcome.pk] = nodes.is_healthy(outcome)
     if look_around:
@@ -144,7 +150,9 @@ def _adopt(now: datetime) -> Claim | None:
     return None
 
 
-def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | Node | None:
+def _claim(
+    asked: Mapping[int, bool], *, look_around: bool, client_ids: ClientIds
+) -> Claim | Idle | Node | None:
     """Claim for the least busy node that is healthy; returns a node that must be asked first whether it is.
 
     `asked` holds what nodes have answered to that. Returns None, changing nothing, where the job was
@@ -170,18 +178,21 @@ def _claim(asked: Mapping[int, bool], *, look_around: bool) -> Claim | Idle | No
             if known and not best:
                 return Idle.NOTHING_DUE
             if known:
-                return _claim_for(node, best, now, places=_places(in_service), look_around=look_around)
+                attempt = Attempt(node=node, created_at=now, client_id=client_ids.get(node.url))
+                return _claim_for(attempt, best, places=_places(in_service), look_around=look_around)
         return Idle.NODES_FULL if has_full else Idle.NO_HEALTHY_NODE
     return None
 
 
-def _claim_for(node: Node, best: Sequence[Job], now: datetime, *, places: int, look_around: bool) -> Claim:
+def _claim_for(attempt: Attempt, best: Sequence[Job], *, places: int, look_around: bool) -> Claim:
     """Claim the first of the best jobs. Raises StaleState where it was cancelled since they were read."""
-    job = best[0]
+    job, now = best[0], attempt.created_at
     lease = Lease(job.pk, uuid.uuid4())
     until, started = now + settings.JOB_LEASE, job.started_at or now
-    attempt = Attempt(job=job, node=node, number=job.attempts_made + 1, created_at=now)
-    begun, _ = together(_begin.of(job.pk, lease.token, until, started), _insert.of(attempt))
+    attempt.job, attempt.number = job, job.attempts_made + 1
+    begun, _, inputs = together(
+        _begin.of(job.pk, lease.token, until, started), _insert.of(attempt), pictures.inputs.of(job.pk)
+    )
     if not begun:
         raise StaleState.of(JobStatus.RUNNING)
     if job.waiting_for_gpu or look_around:
@@ -190,7 +201,8 @@ def _claim_for(node: Node, best: Sequence[Job], now: datetime, *, places: int, l
     job.status, job.started_at, job.next_attempt_at = JobStatus.RUNNING, started, None
     job.lease_token, job.lease_until, job.waiting_for_gpu = lease.token, until, False
     news.tell(job.pk)
-    return Claim(job, attempt, lease, adopted=False, useful_runners=places if len(best) > 1 else 1)
+    useful_runners = places if len(best) > 1 else 1
+    return Claim(job, attempt, lease, adopted=False, inputs=inputs, useful_runners=useful_runners)
 
 
 def _places(in_service: Sequence[Node]) -> int:

@@ -104,6 +104,7 @@ class EventStream:
     ComfyUI sends them to the socket whose clientId posted the prompt: connect before POST
     /prompt, with a `client_id` that no other socket has or had. One client that does not read
     stalls the messages of everybody: call `next` often, and close before doing anything long.
+    `turn_to` follows one prompt after another over the same socket.
 
         with EventStream(url, client_id, prompt_id) as events:
             client.submit(prompt, prompt_id, client_id)
@@ -117,6 +118,7 @@ class EventStream:
         self, base_url: str, client_id: str, prompt_id: str, *, connect_timeout: float = 2.0
     ) -> None:
         self._address = Address.parse(base_url)
+        self.base_url = base_url
         self.client_id = client_id
         self.prompt_id = prompt_id
         self._connect_timeout = connect_timeout
@@ -124,6 +126,7 @@ class EventStream:
         self._loss: Disconnected | None = None
         self._may_reuse_id = True
         self._opened_at = -math.inf
+        self._told_success = False
 
     def __repr__(self) -> str:
         return f"<EventStream {self._address.url} {self.prompt_id}>"
@@ -141,6 +144,16 @@ class EventStream:
     def is_connected(self) -> bool:
         """Whether a socket is open as far as we know; only a read can tell for sure."""
         return self._socket is not None
+
+    @property
+    def has_told_success(self) -> bool:
+        """Whether the open socket has told that the prompt has completed: it is neither lost nor deaf."""
+        return self.is_connected and self._told_success
+
+    def turn_to(self, prompt_id: str) -> None:
+        """Follow another prompt from now on, which is to be posted under the same client id."""
+        self.prompt_id = prompt_id
+        self._told_success = False
 
     def connect(self) -> bool:
         """Open the socket and return whether it worked; if not, `next` reports Disconnected."""
@@ -224,6 +237,7 @@ class EventStream:
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 self._lose("closed by the server", by_server=True)
             elif opcode == websocket.ABNF.OPCODE_TEXT and (event := read_event(frame, self.prompt_id)):
+                self._told_success = isinstance(event, Success)
                 return event
             elif time.monotonic() > deadline:
                 return None

@@ -9,6 +9,7 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 
 from jobs import runner
+from jobs.comfy.kept_stream import KeptStream
 from jobs.models import Job, Node
 from jobs.scheduler import Claim, Idle
 from jobs.services import submit_job
@@ -16,6 +17,12 @@ from jobs.wishes import Wish
 from qwenedit.users.models import User
 
 Submit = Callable[..., Job]
+
+
+def run_claimed(claim: Claim) -> None:
+    """See a claimed job to its end, as a worker's thread does."""
+    with KeptStream() as kept:
+        runner._run(claim, kept)
 
 
 @pytest.fixture(autouse=True)

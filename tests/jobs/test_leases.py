@@ -19,7 +19,7 @@ from jobs.services import Lease, cancel_job, settle_failure
 from jobs.signals import job_finished
 from jobs.states import AttemptStatus, JobStatus
 from payments.models import LedgerEntry
-from tests.jobs.conftest import Submit
+from tests.jobs.conftest import Submit, run_claimed
 from tests.servers import SandboxServer
 from tests.waiting import wait_until
 
@@ -86,7 +86,7 @@ def test_a_runner_whose_node_answers_slowly_keeps_its_job(
         renewals.append(now)
 
     monkeypatch.setattr(scheduler, "renew", renew)
-    worker = in_thread(lambda: runner._run(slow))
+    worker = in_thread(lambda: run_claimed(slow))
     wait_until(lambda: len(renewals) >= 5)
     assert slow.attempt.submitted_at is None, "while the runner waits for the node"
     worker.join(120)
@@ -210,7 +210,7 @@ def test_nothing_is_posted_under_a_lease_that_can_not_be_confirmed(
         raise OperationalError("the database does not answer")
 
     monkeypatch.setattr(scheduler, "renew", away)
-    runner._run(claimed)
+    run_claimed(claimed)
 
     job.refresh_from_db()
     assert job.status == JobStatus.RUNNING, "left to be adopted"
@@ -225,7 +225,7 @@ def test_a_database_that_restarts_during_an_edit_costs_nothing(
     monkeypatch.setattr(attempts, "PROGRESS_EVERY", 1e12)
     job = submit()
     sandbox.control(seconds_per_step=1)
-    worker = in_thread(lambda: runner._run(claim()))
+    worker = in_thread(lambda: run_claimed(claim()))
     wait_until(lambda: Attempt.objects.filter(executing_at__isnull=False).exists())
 
     with connection.cursor() as cursor:

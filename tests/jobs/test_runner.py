@@ -4,6 +4,7 @@ import io
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from jobs import attempts, nodes, runner, scheduler
 from jobs.attempts import AttemptRun
 from jobs.comfy import follower
 from jobs.comfy.client import ComfyClient
+from jobs.comfy.events import EventStream
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, Job, JobImage, Node, StaleState
 from jobs.scheduler import Claim, Idle
@@ -27,7 +29,7 @@ from jobs.states import AttemptStatus, JobStatus
 from payments.models import LedgerEntry
 from qwenedit.lib.images import strip_result
 from tests.factories import UserFactory
-from tests.jobs.conftest import Submit
+from tests.jobs.conftest import Submit, run_claimed
 from tests.servers import SandboxServer
 from tests.waiting import wait_until
 
@@ -331,6 +333,66 @@ def test_abandoned_work_comes_first_or_at_the_latest_before_a_runner_stops(
     assert set(Job.objects.values_list("status", flat=True)) == {JobStatus.SUCCEEDED}
 
 
+def test_a_runner_hears_of_edit_after_edit_by_one_socket(
+    submit: Submit, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def connect(stream: EventStream, really: Callable[[EventStream], bool] = EventStream.connect) -> bool:
+        opened.append(stream.client_id)
+        return really(stream)
+
+    monkeypatch.setattr(EventStream, "connect", connect)
+    monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 600.0)
+    jobs = [submit(user=UserFactory()) for _ in range(3)]
+
+    assert runner.run_all() is Idle.NOTHING_DUE
+
+    first, *others = [job.attempts.get() for job in jobs]
+    assert opened == [first.pk.hex]
+    assert [first.client_id, *(attempt.client_id for attempt in others)] == [None, first.pk, first.pk]
+    assert set(Job.objects.values_list("status", flat=True)) == {JobStatus.SUCCEEDED}
+
+
+def test_an_edit_whose_socket_broke_since_the_last_one_is_done_all_the_same(
+    submit: Submit, node: Node, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [submit(user=UserFactory()) for _ in range(3)]
+
+    def break_sockets(run: AttemptRun, really: Callable[[AttemptRun], None] = AttemptRun.submit) -> None:
+        sandbox.control(drop_websockets=True)
+        really(run)
+
+    monkeypatch.setattr(AttemptRun, "submit", break_sockets)
+
+    assert runner.run_all() is Idle.NOTHING_DUE
+
+    assert set(Job.objects.values_list("status", "failures")) == {(JobStatus.SUCCEEDED, 0)}
+    assert [job.attempts.count() for job in jobs] == [1, 1, 1]
+    assert len(prompts_seen_by(sandbox)) == 3
+
+
+def test_whoever_adopts_an_edit_hears_of_it_by_the_socket_it_was_posted_for(
+    submit: Submit, in_background: Callable[[], threading.Thread], node: Node, sandbox: SandboxServer
+) -> None:
+    job = submit()
+    sandbox.control(seconds_per_step=0.5)
+    kept = uuid.uuid4()  # of a runner that dies now
+    died = scheduler.claim_next(client_ids={node.url: kept})
+    assert isinstance(died, Claim)
+    assert died.attempt.client_id == kept
+    submit_to_node(died)
+    expire_lease(job)
+
+    worker = in_background()
+
+    # A poll does not tell of steps.
+    wait_until(lambda: Job.objects.filter(pk=job.pk, progress__range=(10, 99)).exists())
+    worker.join(60)
+    job.refresh_from_db()
+    assert (job.status, job.attempts.count()) == (JobStatus.SUCCEEDED, 1)
+
+
 def test_a_cancelled_job_leaves_the_node_and_keeps_nothing(
     submit: Submit,
     in_background: Callable[[], threading.Thread],
@@ -543,7 +605,7 @@ def test_an_edit_may_be_handed_on_by_any_number_of_workers_that_stop(
         adopted = claim()
         with monkeypatch.context() as patch:
             patch.setattr(attempts, "stopping", stopping)
-            runner._run(adopted)
+            run_claimed(adopted)
         assert job.attempts.get().adoptions == 0
 
     run()
@@ -598,8 +660,6 @@ def test_a_silent_node_is_not_asked_to_cancel_for_it_would_keep_the_job_from_the
 def test_a_result_that_is_no_picture_is_not_delivered(
     submit: Submit, run: Run, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs.comfy.client import ComfyClient
-
     job = submit()
     # No server serves half a file on demand: the one fault here that has to be made in our own process.
     monkeypatch.setattr(ComfyClient, "view", lambda *args, **options: b"\x89PNG\r\n\x1a\nhalf a pic")
