@@ -179,14 +179,15 @@ def _claim(
                 return Idle.NOTHING_DUE
             if known:
                 attempt = Attempt(node=node, created_at=now, client_id=client_ids.get(node.url))
-                return _claim_for(attempt, best, places=_places(in_service), look_around=look_around)
+                runners = _useful_runners(in_service, loads, now) if len(best) > 1 else 1
+                return _claim_for(attempt, best[0], useful_runners=runners, look_around=look_around)
         return Idle.NODES_FULL if has_full else Idle.NO_HEALTHY_NODE
     return None
 
 
-def _claim_for(attempt: Attempt, best: Sequence[Job], *, places: int, look_around: bool) -> Claim:
-    """Claim the first of the best jobs. Raises StaleState where it was cancelled since they were read."""
-    job, now = best[0], attempt.created_at
+def _claim_for(attempt: Attempt, job: Job, *, useful_runners: int, look_around: bool) -> Claim:
+    """Claim a job by a new attempt. Raises StaleState where it was cancelled since it was read."""
+    now = attempt.created_at
     lease = Lease(job.pk, uuid.uuid4())
     until, started = now + settings.JOB_LEASE, job.started_at or now
     attempt.job, attempt.number = job, job.attempts_made + 1
@@ -201,13 +202,17 @@ def _claim_for(attempt: Attempt, best: Sequence[Job], *, places: int, look_aroun
     job.status, job.started_at, job.next_attempt_at = JobStatus.RUNNING, started, None
     job.lease_token, job.lease_until, job.waiting_for_gpu = lease.token, until, False
     news.tell(job.pk)
-    useful_runners = places if len(best) > 1 else 1
     return Claim(job, attempt, lease, adopted=False, inputs=inputs, useful_runners=useful_runners)
 
 
-def _places(in_service: Sequence[Node]) -> int:
-    """Return how many attempts the nodes can hold that answer as far as is known."""
-    return settings.COMFYUI_NODE_DEPTH * sum(node.is_healthy is not False for node in in_service)
+def _useful_runners(in_service: Sequence[Node], loads: Mapping[int, int], now: datetime) -> int:
+    """Return how many could be at work on the nodes that answer as far as is known.
+
+    Only one, who is asking, where the others have no place left behind this claim.
+    """
+    places = {node.pk: breaker.depth(node, now) for node in in_service if node.is_healthy is not False}
+    free = sum(max(0, most - loads.get(node, 0)) for node, most in places.items())
+    return sum(places.values()) if free > 1 else 1
 
 
 def _build_best_due(now: datetime, cap: int) -> QuerySet[Job]:

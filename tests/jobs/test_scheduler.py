@@ -102,6 +102,19 @@ def test_a_node_takes_only_as_many_attempts_as_its_depth(
     assert scheduler.claim_next() is Idle.NODES_FULL
 
 
+def test_another_runner_is_of_use_where_a_node_has_room_and_an_edit_is_due(
+    submit: Submit, node: Node, bob: User, settings: object
+) -> None:
+    settings.COMFYUI_NODE_DEPTH = 3
+    submit(), submit(), submit(user=bob), submit(user=bob)
+
+    useful = [scheduler.claim_next().useful_runners for _ in range(3)]
+
+    assert useful == [3, 3, 1], "the third fills the node"
+    settings.COMFYUI_NODE_DEPTH = 10
+    assert scheduler.claim_next().useful_runners == 1, "no other is due"
+
+
 def test_a_retry_waits_for_its_time(submit: Submit, node: Node) -> None:
     job = submit()
     Job.objects.filter(pk=job.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=30))
