@@ -23,7 +23,7 @@ from jobs.estimates import estimate
 from jobs.fairness import next_turn
 from jobs.models import Attempt, Job, JobImage, JobQuerySet, StaleState
 from jobs.policy import check_prompt
-from jobs.signals import job_finished
+from jobs.signals import EndOfJob, tell_end
 from jobs.states import AttemptStatus, JobStatus
 from jobs.wakeups import wake_queue
 from jobs.wishes import SEED_BITS, Wish
@@ -168,7 +168,7 @@ def cancel_job(*, job: Job) -> Job:
         except StaleState:
             return Job.objects.get(pk=job.pk)
         job = Job.objects.get(pk=job.pk)
-        _finish(job, refund="cancelled")
+        _give_back(job, why="cancelled")
     logger.info("Job cancelled", job_id=job.pk, user_id=job.user_id)
     return job
 
@@ -217,12 +217,14 @@ def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
     ):
         executing = attempt.executing_at or now
         [row] = pictures.rows(job, JobImage.Role.RESULT, [result], names)
-        held, _, stored = together(
+        end = EndOfJob(job)
+        held, _, stored, *answers = together(
             _succeed.of(lease.job_id, lease.token, now),
             # Of an attempt that was adopted nobody may know when it was submitted: at the latest by then.
             _attempt_succeeded.of(attempt.pk, attempt.submitted_at or executing, executing, now),
             # Before the news, which show it; whoever lost the lease finds another's result there.
             pictures.insert_once.of(row),
+            *end.questions,
         )
         if not held:
             raise StaleState.of(JobStatus.SUCCEEDED)
@@ -231,7 +233,8 @@ def settle_success(*, lease: Lease, attempt: Attempt, result: Picture) -> Job:
         # What nobody changes while it runs needs no reading again.
         job.status, job.progress, job.finished_at = JobStatus.SUCCEEDED, 100, now
         job.lease_token = job.lease_until = None
-        _finish(job)
+        end.tell(answers)
+        news.tell(job.pk)
     logger.info("Job succeeded", seconds=round((now - job.created_at).total_seconds(), 3))
     return job
 
@@ -281,7 +284,7 @@ def settle_failure(
                 JobStatus.FAILED, error_code=code, error_message=message, finished_at=now, **common
             )
             job.refresh_from_db()
-            _finish(job, refund="failed")
+            _give_back(job, why="failed")
     logger.warning(
         "Attempt failed", attempt=attempt.number, code=code, reason=detail, retry=again, failures=failures
     )
@@ -293,13 +296,10 @@ def close_attempt(*, attempt: Attempt) -> None:
     _end_attempt(attempt, AttemptStatus.CANCELLED, now=timezone.now())
 
 
-def _finish(job: Job, *, refund: str = "") -> None:
-    """Complete a transition to a final state inside its transaction: points back, news out."""
-    if refund:
-        ledger.refund_job(
-            user_id=job.user_id, job_id=job.pk, points=job.price, reason=f"Job {job.pk} {refund}"
-        )
-    job_finished.send(sender=Job, job=job)
+def _give_back(job: Job, *, why: str) -> None:
+    """Complete a transition to an end without a result inside its transaction: points back, news out."""
+    ledger.refund_job(user_id=job.user_id, job_id=job.pk, points=job.price, reason=f"Job {job.pk} {why}")
+    tell_end(job)
     news.tell(job.pk)
 
 

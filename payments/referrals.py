@@ -21,8 +21,7 @@ from qwenedit.users.models import Referral, User
 
 logger = structlog.get_logger(__name__)
 
-
-_waiting = Compiled(lambda user_id: Referral.objects.filter(pk=user_id, rewarded_at__isnull=True))
+unrewarded = Compiled(lambda user_id: Referral.objects.filter(pk=user_id, rewarded_at__isnull=True))
 
 
 def reward_first_edit(user_id: int) -> bool:
@@ -32,7 +31,7 @@ def reward_first_edit(user_id: int) -> bool:
     blocked gets nothing; a friend who is, waits.
     """
     points = settings.REFERRAL_BONUS
-    found = _waiting(user_id) if points else []
+    found = unrewarded(user_id) if points else []
     if not found:
         return False
     referral = found[0]

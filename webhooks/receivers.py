@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.models import Job
+from jobs.signals import Receiver
 from qwenedit.lib.compiled import Compiled
 from qwenedit.users.models import User
 from webhooks import outbox
@@ -12,13 +13,14 @@ from webhooks.payloads import job_data, payload
 _endpoints = Compiled(lambda user: Endpoint.objects.enabled().filter(user=user))
 
 
-def job_finished(*, job: Job, **_signal: object) -> None:
+def job_finished(*, job: Job, **_signal: object) -> Receiver:
     """Owe the news to the owner's endpoints and to the edit's own address.
 
     Costs whoever has neither one look at an index. An address that is both is told once, as an endpoint.
     """
+    enabled = yield _endpoints.of(job.user_id)
     event = f"job.{job.status}"
-    endpoints = [row for row in _endpoints(job.user_id) if row.hears(event)]
+    endpoints = [row for row in enabled if row.hears(event)]
     own_url = "" if job.webhook_url in {row.url for row in endpoints} else job.webhook_url
     if not endpoints and not own_url:
         return

@@ -8,18 +8,20 @@ from __future__ import annotations
 from botapp.models import Chat, Lane, Order, OrderStatus
 from botapp.outbox import owe
 from jobs.models import Job
+from jobs.signals import Receiver
 from jobs.states import JobStatus
+from payments import referrals
 from payments.models import LedgerEntry, Payment, Refund
-from payments.referrals import reward_first_edit
 from qwenedit.users.models import User
 
 ORDERED_HERE = "telegram:"  # how the idempotency key begins of a job that was ordered in a chat
 
 
-def job_finished(*, job: Job, **_signal: object) -> None:
+def job_finished(*, job: Job, **_signal: object) -> Receiver:
     """Owe the chat that ordered an edit the news of its end, and friends their reward."""
-    if job.status == JobStatus.SUCCEEDED:
-        reward_first_edit(job.user_id)
+    unrewarded = yield referrals.unrewarded.of(job.user_id)
+    if unrewarded and job.status == JobStatus.SUCCEEDED:
+        referrals.reward_first_edit(job.user_id)
     key = job.idempotency_key or ""
     if not key.startswith(ORDERED_HERE):
         return

@@ -7,7 +7,7 @@ from botapp.models import Chat, Delivery, Lane, Order
 from botapp.outbox import sending
 from jobs.models import Job
 from jobs.services import cancel_job
-from jobs.signals import job_finished
+from jobs.signals import tell_end
 from jobs.states import JobStatus
 from payments.models import LedgerEntry, PaymentStatus
 from payments.services import confirm_payment
@@ -126,7 +126,7 @@ class TestAnInvitation:
         for _edit in range(2):
             job = JobFactory.create(user=bob_chat.user, status=JobStatus.SUCCEEDED, price=0)
             with transaction.atomic():
-                job_finished.send(sender=Job, job=job)
+                tell_end(job)
         sending.send_due()
 
         assert telegram.words(bob_chat.pk) == [
@@ -140,7 +140,7 @@ class TestAnInvitation:
     def test_is_not_rewarded_by_an_edit_that_failed(self, invited: Referral) -> None:
         job = JobFactory.create(user=invited.friend, status=JobStatus.FAILED)
         with transaction.atomic():
-            job_finished.send(sender=Job, job=job)
+            tell_end(job)
 
         assert not Delivery.objects.exists()
         assert not LedgerEntry.objects.filter(kind=LedgerEntry.Kind.REFERRAL).exists()
@@ -149,7 +149,7 @@ class TestAnInvitation:
         User.objects.filter(pk=invited.inviter_id).update(is_blocked=True)
         job = JobFactory.create(user=invited.friend, status=JobStatus.SUCCEEDED)
         with transaction.atomic():
-            job_finished.send(sender=Job, job=job)
+            tell_end(job)
 
         assert list(Delivery.objects.values_list("kind", "chat_id")) == [
             ("referral", invited.friend.telegram_id)

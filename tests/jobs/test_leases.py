@@ -10,13 +10,13 @@ import requests
 from django.db import IntegrityError, OperationalError, connection, connections
 from django.utils import timezone
 
-from jobs import attempts, leases, runner, scheduler
+from jobs import attempts, leases, pictures, runner, scheduler
 from jobs.attempts import AttemptRun
 from jobs.leases import LeaseKeeper
 from jobs.models import Attempt, Job, StaleState
 from jobs.scheduler import Claim, Idle
 from jobs.services import Lease, cancel_job, settle_failure
-from jobs.signals import job_finished
+from jobs.signals import Receiver, job_finished
 from jobs.states import AttemptStatus, JobStatus
 from payments.models import LedgerEntry
 from tests.jobs.conftest import Submit, run_claimed
@@ -259,7 +259,8 @@ def test_an_error_that_the_database_raises_every_time_ends_the_job_instead_of_lo
 ) -> None:
     job = submit()
 
-    def receiver(job: Job, **_signal: object) -> None:
+    def receiver(job: Job, **_signal: object) -> Receiver:
+        yield pictures.inputs.of(job.pk)
         if job.status == JobStatus.SUCCEEDED:
             raise IntegrityError("a receiver's own mistake")
 

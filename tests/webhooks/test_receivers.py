@@ -10,8 +10,9 @@ from rest_framework.test import APIClient
 from jobs import erasure
 from jobs.models import Job
 from jobs.services import cancel_job
-from jobs.signals import job_finished
+from jobs.signals import tell_end
 from jobs.states import JobStatus
+from qwenedit.lib.compiled import together
 from qwenedit.users.models import User
 from tests.factories import EndpointFactory, JobFactory, PresetFactory
 from tests.webhooks.receiver import Receiver, verified
@@ -27,7 +28,7 @@ def finish(user: User, status: JobStatus = JobStatus.SUCCEEDED, **fields: Any) -
     """End an edit of a user's in a status, with the news of it."""
     job = JobFactory.create(user=user, status=status, **fields)
     with transaction.atomic():
-        job_finished.send(sender=Job, job=job)
+        tell_end(job)
     return job
 
 
@@ -81,9 +82,11 @@ def test_nothing_is_owed_for_an_end_that_was_rolled_back(alice: User) -> None:
 
 def test_whoever_has_no_endpoint_pays_one_look_for_it(alice: User) -> None:
     job = JobFactory.create(user=alice, status=JobStatus.SUCCEEDED)
-    with CaptureQueriesContext(connection) as queries:
-        receivers.job_finished(job=job)
-    assert len(queries) == 1
+    asking = receivers.job_finished(job=job)
+    [endpoints] = together(next(asking))
+    with CaptureQueriesContext(connection) as queries, pytest.raises(StopIteration):
+        asking.send(endpoints)
+    assert len(queries) == 0
 
 
 def test_the_address_of_an_edit_is_told_under_the_secret_of_its_owner(
