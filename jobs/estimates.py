@@ -61,7 +61,7 @@ def estimates(jobs: Iterable[Job]) -> dict[int, Estimate]:
 def _counted(job: Job) -> tuple[list[Attempt], dict[int, tuple[int, int]]]:
     """Return what is at work, how many jobs come before this one, and how many of them are the user's."""
     if (known := known_far.get(job.pk)) is not None:
-        return _at_work(), {job.pk: known}
+        return known_at_work(), {job.pk: known}
     at_work, rows = together(
         _at_work.of(),
         _ahead.of(job.priority, job.turn, job.pk or BigIntegerField.MAX_BIGINT, job.user_id),
@@ -108,6 +108,7 @@ def _ask_fleet() -> Fleet:
 
 known_far: RememberedEach[int, tuple[int, int]] = RememberedEach(seconds=KNOWN_FOR, most=10_000)
 known_fleet = Remembered(_ask_fleet, seconds=KNOWN_FOR)
+known_at_work = Remembered(lambda: _at_work(), seconds=KNOWN_FOR)  # for whoever is far from it
 
 
 @dataclass(frozen=True)

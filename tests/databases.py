@@ -79,6 +79,7 @@ def valkey(_valkey_client: redis.Redis) -> redis.Redis:
     nodes.forget_all()  # what this process remembers of the cache
     estimates.known_fleet.forget()
     estimates.known_far.forget()
+    estimates.known_at_work.forget()
     return _valkey_client
 
 
