@@ -9,7 +9,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from qwenedit.lib.compiled import Compiled
+from qwenedit.lib.compiled import Compiled, together
 from qwenedit.users.models import ApiKey, User, key_digest
 
 CHALLENGE = 'Bearer realm="QwenEdit"'
@@ -29,7 +29,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if len(words) != 2:
             raise AuthenticationFailed("Send `Authorization: Bearer <key>`.")
         digest = key_digest(words[1].decode("utf-8", "replace"))
-        found = _usable(digest)
+        found = _ask(digest, request)
         if not found:
             raise AuthenticationFailed(REFUSAL)
         [key] = found
@@ -40,6 +40,17 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge of a 401: without one DRF answers 403."""
         return CHALLENGE
+
+
+def _ask(digest: str, request: Request) -> list[ApiKey]:
+    """Return the key, if it is good. What the view wants to know besides travels in the same message."""
+    view: Any = request.parser_context.get("view")
+    along = view.ask_along() if hasattr(view, "ask_along") else None  # see `ApiView`
+    if along is None:
+        return _usable(digest)
+    found: list[ApiKey]
+    found, view.along = together(_usable.of(digest), along)
+    return found
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

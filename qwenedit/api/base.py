@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from qwenedit.lib.compiled import Asked
 from qwenedit.users.models import User
 
 
@@ -35,6 +36,14 @@ class ApiView(APIView):
 
     content_negotiation_class = OneRepresentation
     metadata_class = Description
+    along: Any = None
+
+    def ask_along(self) -> Asked[Any] | None:
+        """Return a statement to send together with the question whose key it is; `along` becomes its answer.
+
+        Nobody may see that answer before it is known whose key it is. None where there is nothing to ask.
+        """
+        return None
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Forbid caches to keep what is the user's own."""

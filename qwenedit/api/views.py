@@ -35,7 +35,7 @@ from qwenedit.api.serializers import (
     SubmissionSerializer,
     SubmittedJobSerializer,
 )
-from qwenedit.lib.compiled import Compiled
+from qwenedit.lib.compiled import Asked, Compiled
 from qwenedit.users.models import Scope, User
 from webhooks.services import check_url
 
@@ -114,7 +114,7 @@ def _depth_first(categories: Iterable[Category]) -> list[Category]:
 
 
 # Programs ask for a job every second until it is done.
-_own_job = Compiled(lambda user, pk: Job.objects.filter(user=user, pk=pk).select_related("preset"))
+_job = Compiled(lambda pk: Job.objects.filter(pk=pk).select_related("preset"))
 
 
 @extend_schema_view(
@@ -141,13 +141,18 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
         jobs = Job.objects.filter(user=owner(self.request))
         return jobs.select_related("preset").prefetch_related("images")
 
+    def ask_along(self) -> Asked[list[Job]] | None:
+        """Ask for the job that the address names, if it can be one."""
+        pk = self.kwargs.get("pk")
+        return None if pk is None or pk > BigIntegerField.MAX_BIGINT else _job.of(pk)
+
     def get_object(self) -> Job:
         """Return the one that the address names. Raises Http404 where it is not the user's."""
-        pk = self.kwargs["pk"]
-        found = _own_job(owner(self.request).pk, pk) if pk <= BigIntegerField.MAX_BIGINT else []
-        if not found:
-            raise Http404
-        return found[0]
+        found: list[Job] = self.along or []
+        for job in found:
+            if job.user_id == owner(self.request).pk:
+                return job
+        raise Http404
 
     @extend_schema(
         summary="Submit an edit",
@@ -214,5 +219,4 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: int) -> Response:
         """Cancel an edit; points come back unless it had succeeded. Repeating it changes nothing."""
-        cancel_job(job=self.get_object())
-        return Response(self.get_serializer(self.get_object()).data)
+        return Response(self.get_serializer(cancel_job(job=self.get_object())).data)
