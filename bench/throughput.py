@@ -51,8 +51,9 @@ def _jobs_per_second(system: System, count: int) -> tuple[float, int]:
     from jobs.models import Attempt, Job
 
     submit_jobs(count, picture("JPEG"))
-    worker = system.start_worker()
     beat = system.start_beat()
+    wait_until(lambda: list((system.folder / "var").glob("celerybeat-schedule*")), what="beat")
+    worker = system.start_worker()
     wait_until(lambda: not unfinished(), seconds=PATIENCE, every=0.5)
     system.stop(beat)
     system.stop(worker)
