@@ -46,7 +46,8 @@ class Claim:
     """A job that is ours to run until the lease runs out.
 
     `adopted`: an earlier runner began the attempt. `inputs`: the user's pictures in their order; none where
-    it is adopted, as the node has them. `useful_runners`: how many could find work now, this one included.
+    it is adopted, as the node has them. `useful_runners`: how many may be at work at once; 1 where nobody
+    else would find any.
     """
 
     job: Job
@@ -206,13 +207,17 @@ def _claim_for(attempt: Attempt, job: Job, *, useful_runners: int, look_around: 
 
 
 def _useful_runners(in_service: Sequence[Node], loads: Mapping[int, int], now: datetime) -> int:
-    """Return how many could be at work on the nodes that answer as far as is known.
+    """Return how many runners the attempts in flight and the free places want, whoever asks included.
 
-    Only one, who is asking, where the others have no place left behind this claim.
+    Attempts on nodes that take no more count, for their runners are not free. Only one where no place is
+    left behind this claim.
     """
-    places = {node.pk: breaker.depth(node, now) for node in in_service if node.is_healthy is not False}
-    free = sum(max(0, most - loads.get(node, 0)) for node, most in places.items())
-    return sum(places.values()) if free > 1 else 1
+    free = sum(
+        max(0, breaker.depth(node, now) - loads.get(node.pk, 0))
+        for node in in_service
+        if node.is_healthy is not False
+    )
+    return sum(loads.values()) + free if free > 1 else 1
 
 
 def _build_best_due(now: datetime, cap: int) -> QuerySet[Job]:

@@ -115,6 +115,21 @@ def test_another_runner_is_of_use_where_a_node_has_room_and_an_edit_is_due(
     assert scheduler.claim_next().useful_runners == 1, "no other is due"
 
 
+def test_runners_that_follow_edits_on_a_paused_node_are_not_taken_for_those_of_another(
+    submit: Submit, node: Node, bob: User, settings: object
+) -> None:
+    settings.COMFYUI_NODE_DEPTH = 2
+    submit(), submit(), submit(user=bob), submit(user=bob)
+    assert [scheduler.claim_next().attempt.node for _ in range(2)] == [node, node]
+    Node.objects.filter(pk=node.pk).update(tripped_until=timezone.now() + timedelta(minutes=1))
+    other = NodeFactory.create(url=node.url.replace("127.0.0.1", "localhost"))
+
+    claim = scheduler.claim_next()
+
+    assert claim.attempt.node == other
+    assert claim.useful_runners == 4, "two on the paused node, this one, and one more"
+
+
 def test_a_retry_waits_for_its_time(submit: Submit, node: Node) -> None:
     job = submit()
     Job.objects.filter(pk=job.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=30))
