@@ -90,7 +90,11 @@ class AttemptRun:
             raise TooManyAdoptions(f"{MOST_ADOPTIONS + 1} runners died or stopped with it")
         if not self.adopted:
             self.submit()
-        return self._collect(self._follow(events))
+        outputs = self._follow(events)
+        if self.adopted or not events.has_told_success:
+            # Not to be kept: whoever posted the prompt may listen by the same id, or the stream is lost.
+            events.close()
+        return self._collect(outputs)
 
     def submit(self) -> None:
         """Upload the pictures and post the prompt, once, under the attempt's id."""

@@ -106,13 +106,8 @@ def _ask_fleet() -> Fleet:
     return Fleet(typical_duration().total_seconds(), tuple(node.pk for node in _answering()))
 
 
-def _ask_at_work() -> list[Attempt]:
-    return _at_work()
-
-
 known_far: RememberedEach[int, tuple[int, int]] = RememberedEach(seconds=KNOWN_FOR, most=10_000)
 known_fleet = Remembered(_ask_fleet, seconds=KNOWN_FOR)
-known_at_work = Remembered(_ask_at_work, seconds=KNOWN_FOR)  # for whoever is far from it
 
 
 @dataclass(frozen=True)
@@ -171,3 +166,4 @@ _at_work = Compiled(
         .only("node", "executing_at")
     )
 )
+known_at_work = Remembered(_at_work, seconds=KNOWN_FOR)  # for whoever is far from it

@@ -75,19 +75,14 @@ def run_all() -> Idle:
                 looks_around = is_last or now >= _next_look
                 if looks_around:
                     _next_look = now + LOOK_AROUND_EVERY
-                outcome = _run_next(kept, look_around=looks_around)
+                outcome = run_next(kept, look_around=looks_around)
                 if looks_around and not isinstance(outcome, Claim):
                     return outcome
                 is_last = not isinstance(outcome, Claim)
 
 
-def run_next() -> Claim | Idle:
+def run_next(kept: KeptStream, *, look_around: bool = True) -> Claim | Idle:
     """Claim what should run next and see it to its end; return what was claimed, or why nothing was."""
-    with KeptStream() as kept:
-        return _run_next(kept, look_around=True)
-
-
-def _run_next(kept: KeptStream, *, look_around: bool) -> Claim | Idle:
     global _next_look
     if attempts.stopping.is_set():
         return Idle.NOTHING_DUE
@@ -122,9 +117,9 @@ def _run(claim: Claim, kept: KeptStream) -> None:
 def _perform(claim: Claim, keeper: LeaseKeeper, kept: KeptStream) -> None:
     attempt = claim.attempt
     try:
-        with kept.of(attempt.node.url, attempt.listens_as, str(attempt.pk), adopted=claim.adopted) as events:
+        with kept.of(attempt.node.url, attempt.listens_as, str(attempt.pk)) as events:
             result = AttemptRun(claim, keeper).perform(events)
-            # Within: where another runner has the job, it may listen by the same client id.
+            # Within: where another runner has taken the job, it may listen by the same client id.
             settle_success(lease=claim.lease, attempt=attempt, result=result)
         breaker.note_success(attempt.node)
     except (StaleState, WorkerStopping, OperationalError, InterfaceError):

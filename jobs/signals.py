@@ -22,8 +22,8 @@ Receiver = Generator[Asked[Any], Any, None]
 class EndOfJob:
     """The news of a job's end, on its way to the receivers of `job_finished`.
 
-    Each receiver is a generator. It yields one statement, whose answer it gets back once the job is in its
-    final state: what all of them have to know travels in one message, which may be that of the end itself.
+    Each receiver is a generator. It yields exactly one statement, whose answer it gets back once the job is
+    in its final state: what all of them have to know travels in one message, which may be that of the end.
     """
 
     def __init__(self, job: Job) -> None:

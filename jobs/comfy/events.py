@@ -104,7 +104,7 @@ class EventStream:
     ComfyUI sends them to the socket whose clientId posted the prompt: connect before POST
     /prompt, with a `client_id` that no other socket has or had. One client that does not read
     stalls the messages of everybody: call `next` often, and close before doing anything long.
-    `turn_to` follows one prompt after another over the same socket.
+    `turn_to` follows one prompt after another over the same socket: see `KeptStream`.
 
         with EventStream(url, client_id, prompt_id) as events:
             client.submit(prompt, prompt_id, client_id)
@@ -237,7 +237,7 @@ class EventStream:
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 self._lose("closed by the server", by_server=True)
             elif opcode == websocket.ABNF.OPCODE_TEXT and (event := read_event(frame, self.prompt_id)):
-                self._told_success = isinstance(event, Success)
+                self._told_success |= isinstance(event, Success)
                 return event
             elif time.monotonic() > deadline:
                 return None

@@ -5,7 +5,7 @@ did, for whoever may have to follow the prompt in its place.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -16,9 +16,10 @@ from jobs.comfy.events import EventStream
 class KeptStream:
     """At most one open stream between two prompts, for one thread and the length of a `with` block.
 
-    A stream is kept only where it has itself told of its prompt's success: one that was lost, is deaf, or
-    whose id another runner may listen by, is closed, and its id not used again. Nobody reads it between two
-    prompts, and ComfyUI waits for whoever does not read: leave the block where there is no next one at once.
+    A stream is kept only where it has itself told of its prompt's success: one that was lost or is deaf is
+    closed, and its id not used again. Nobody reads it from there to the next prompt. What comes meanwhile are
+    short notes of the queue, of which the system holds thousands; after that ComfyUI would wait for whoever
+    does not read: leave the block where there is no next prompt at once.
     """
 
     def __init__(self) -> None:
@@ -30,8 +31,7 @@ class KeptStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kept := self._take():
-            kept.close()
+        self._close()
 
     @property
     def client_ids(self) -> dict[str, UUID]:
@@ -39,31 +39,26 @@ class KeptStream:
         return {self._kept.base_url: UUID(self._kept.client_id)} if self._kept else {}
 
     @contextmanager
-    def of(self, base_url: str, client_id: UUID, prompt_id: str, *, adopted: bool) -> Iterator[EventStream]:
+    def of(self, base_url: str, client_id: UUID, prompt_id: str) -> Iterator[EventStream]:
         """Yield the stream of a prompt: the kept one where address and client id are its own, else a new one.
 
-        It is kept afterwards where the block ends well. `adopted`: somebody else has posted the prompt, and
-        may still listen by the same id.
+        It is kept afterwards where the block ends well and has not closed it.
         """
-        own = self.client_ids == {base_url: client_id} and not adopted
-        stream = self._take()
-        if stream and own:
-            stream.turn_to(prompt_id)
-        else:
-            if stream:
-                stream.close()
-            stream = EventStream(base_url, client_id.hex, prompt_id)
-            stream.connect()
-        try:
+        if self.client_ids != {base_url: client_id}:
+            self._close()
+        with ExitStack() as unless_kept:
+            if self._kept:
+                stream, self._kept = self._kept, None
+                unless_kept.push(stream)
+                stream.turn_to(prompt_id)
+            else:
+                stream = unless_kept.enter_context(EventStream(base_url, client_id.hex, prompt_id))
             yield stream
-        except BaseException:
-            stream.close()
-            raise
-        if stream.has_told_success and not adopted:
-            self._kept = stream
-        else:
-            stream.close()
+            if stream.has_told_success:
+                unless_kept.pop_all()
+                self._kept = stream
 
-    def _take(self) -> EventStream | None:
-        taken, self._kept = self._kept, None
-        return taken
+    def _close(self) -> None:
+        if self._kept:
+            self._kept.close()
+            self._kept = None

@@ -36,7 +36,7 @@ class ApiView(APIView):
 
     content_negotiation_class = OneRepresentation
     metadata_class = Description
-    along: Any = None
+    along: Any  # set by `ApiKeyAuthentication` alone
 
     def ask_along(self) -> Asked[Any] | None:
         """Return a statement to send together with the question whose key it is; `along` becomes its answer.

@@ -142,13 +142,14 @@ class JobViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Job]):
         return jobs.select_related("preset").prefetch_related("images")
 
     def ask_along(self) -> Asked[list[Job]] | None:
-        """Ask for the job that the address names, if it can be one."""
+        """Ask for the job that the address names."""
         pk = self.kwargs.get("pk")
-        return None if pk is None or pk > BigIntegerField.MAX_BIGINT else _job.of(pk)
+        # A greater number is none to the database; the greatest is nobody's.
+        return None if pk is None else _job.of(min(pk, BigIntegerField.MAX_BIGINT))
 
     def get_object(self) -> Job:
         """Return the one that the address names. Raises Http404 where it is not the user's."""
-        found: list[Job] = self.along or []
+        found: list[Job] = self.along
         for job in found:
             if job.user_id == owner(self.request).pk:
                 return job

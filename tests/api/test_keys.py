@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -89,6 +91,35 @@ def test_a_revoked_key_is_refused(api: APIClient, alice: User, submit: Submit, p
     with nothing_left():
         problem(api.get(ME), 401, "unauthorized")
         problem(submit(), 401, "unauthorized")
+
+
+def test_a_key_that_is_refused_is_told_nothing_of_a_job(
+    api: APIClient, alice: User, alice_key: str, problem: Problem
+) -> None:
+    job = JobFactory.create(user=alice, prompt="nobody else's words")
+    assert api.get(f"{JOBS}{job.pk}/").status_code == 200
+
+    for number in (job.pk, job.pk + 1):
+        refused = api_client(alice_key[:-1]).get(f"{JOBS}{number}/")
+        problem(refused, 401, "unauthorized")
+        assert b"words" not in refused.content
+    ApiKey.objects.filter(user=alice).update(revoked_at=timezone.now())
+    problem(api.get(f"{JOBS}{job.pk}/"), 401, "unauthorized")
+
+
+@pytest.mark.postgres
+def test_a_job_is_asked_for_in_the_message_that_asks_whose_key_it_is(api: APIClient, alice: User) -> None:
+    job = JobFactory.create(user=alice, status=JobStatus.SUCCEEDED)
+    address = f"{JOBS}{job.pk}/"
+    api.get(address)  # which notes that the key was used
+
+    with CaptureQueriesContext(connection) as queries:
+        assert api.get(address).status_code == 200
+
+    [message, images] = [query["sql"] for query in queries]
+    assert "users_apikey" in message
+    assert "jobs_job" in message
+    assert "jobs_jobimage" in images
 
 
 @pytest.mark.parametrize("fault", [{"is_blocked": True}, {"is_active": False}])

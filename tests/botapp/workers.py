@@ -10,9 +10,9 @@ from botapp.models import Order, OrderStatus
 from botapp.orders import progress, submitting
 from botapp.outbox import sending
 from botapp.outbox.pace import PREFIX
-from jobs import runner
 from jobs.models import Job
 from jobs.states import JobStatus
+from tests.runners import run_next
 
 
 class Workers:
@@ -33,7 +33,7 @@ class Workers:
         """Run what is queued to its end, retries included."""
         while Job.objects.filter(status=JobStatus.QUEUED).exists():
             Job.objects.filter(next_attempt_at__gt=timezone.now()).update(next_attempt_at=timezone.now())
-            runner.run_next()
+            run_next()
 
     def send(self) -> None:
         """Send what the outbox owes."""

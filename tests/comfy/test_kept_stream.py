@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from aiohttp import web
 
+from jobs.comfy import events
 from jobs.comfy.client import ComfyClient
 from jobs.comfy.events import Disconnected, EventStream, Executed, Success
 from jobs.comfy.kept_stream import KeptStream
@@ -53,10 +54,10 @@ def clients_of(server: ScriptedSocketServer) -> list[UUID]:
 def test_the_next_prompt_is_heard_of_by_the_same_socket() -> None:
     with ScriptedSocketServer(both_succeed) as server, KeptStream() as kept:
         assert kept.client_ids == {}
-        with kept.of(server.url, CLIENT, FIRST, adopted=False) as stream:
+        with kept.of(server.url, CLIENT, FIRST) as stream:
             hear_success(stream)
         assert kept.client_ids == {server.url: CLIENT}
-        with kept.of(server.url, CLIENT, SECOND, adopted=False) as stream:
+        with kept.of(server.url, CLIENT, SECOND) as stream:
             assert kept.client_ids == {}, "while it is in use"
             hear_success(stream)
         assert kept.client_ids == {server.url: CLIENT}
@@ -67,7 +68,7 @@ def test_prompt_after_prompt_of_a_node_is_followed(client: ComfyClient, sandbox:
     with KeptStream() as kept:
         for _ in range(3):
             prompt_id = str(uuid4())
-            with kept.of(sandbox.url, CLIENT, prompt_id, adopted=False) as stream:
+            with kept.of(sandbox.url, CLIENT, prompt_id) as stream:
                 client.submit(edit(client, prompt_id), prompt_id, CLIENT.hex)
                 seen = []
                 while not isinstance(event := stream.next(timeout=DEADLINE), Success):
@@ -77,18 +78,24 @@ def test_prompt_after_prompt_of_a_node_is_followed(client: ComfyClient, sandbox:
             assert kept.client_ids == {sandbox.url: CLIENT}
 
 
-@pytest.mark.parametrize(
-    ("client_id", "adopted"), [(uuid4(), False), (CLIENT, True)], ids=["another id", "adopted"]
-)
-def test_a_prompt_that_is_not_its_own_gets_a_new_socket(client_id: UUID, adopted: bool) -> None:
+def test_a_prompt_posted_under_another_id_gets_a_new_socket() -> None:
+    other = uuid4()
     with ScriptedSocketServer(both_succeed) as server, KeptStream() as kept:
-        with kept.of(server.url, CLIENT, FIRST, adopted=False) as stream:
+        with kept.of(server.url, CLIENT, FIRST) as stream:
             hear_success(stream)
-        with kept.of(server.url, client_id, SECOND, adopted=adopted) as other:
+        with kept.of(server.url, other, SECOND) as second:
             assert not stream.is_connected, "nobody reads it any more"
-            hear_success(other)
-        assert clients_of(server) == [CLIENT, client_id]
-        assert kept.client_ids == ({} if adopted else {server.url: client_id})
+            hear_success(second)
+        assert clients_of(server) == [CLIENT, other]
+        assert kept.client_ids == {server.url: other}
+
+
+def test_a_socket_that_the_block_has_closed_is_not_kept() -> None:
+    with ScriptedSocketServer(both_succeed) as server, KeptStream() as kept:
+        with kept.of(server.url, CLIENT, FIRST) as stream:
+            hear_success(stream)
+            stream.close()
+        assert kept.client_ids == {}
 
 
 def test_another_node_gets_a_socket_of_its_own() -> None:
@@ -98,7 +105,7 @@ def test_another_node_gets_a_socket_of_its_own() -> None:
         KeptStream() as kept,
     ):
         for server, prompt_id in ((here, FIRST), (there, SECOND)):
-            with kept.of(server.url, CLIENT, prompt_id, adopted=False) as stream:
+            with kept.of(server.url, CLIENT, prompt_id) as stream:
                 hear_success(stream)
         assert kept.client_ids == {there.url: CLIENT}
         assert (clients_of(here), clients_of(there)) == ([CLIENT], [CLIENT])
@@ -106,7 +113,7 @@ def test_another_node_gets_a_socket_of_its_own() -> None:
 
 def test_a_socket_that_did_not_tell_of_the_success_is_closed() -> None:
     with ScriptedSocketServer(say_nothing) as server, KeptStream() as kept:
-        with kept.of(server.url, CLIENT, FIRST, adopted=False) as stream:
+        with kept.of(server.url, CLIENT, FIRST) as stream:
             assert stream.next(timeout=0.05) is None
         assert kept.client_ids == {}
         assert not stream.is_connected
@@ -114,20 +121,22 @@ def test_a_socket_that_did_not_tell_of_the_success_is_closed() -> None:
 
 def test_the_success_of_an_earlier_prompt_does_not_count() -> None:
     with ScriptedSocketServer(both_succeed) as server, KeptStream() as kept:
-        with kept.of(server.url, CLIENT, FIRST, adopted=False) as stream:
+        with kept.of(server.url, CLIENT, FIRST) as stream:
             hear_success(stream)
-        with kept.of(server.url, CLIENT, str(uuid4()), adopted=False) as stream:
+        with kept.of(server.url, CLIENT, str(uuid4())) as stream:
             pass
         assert kept.client_ids == {}
         assert not stream.is_connected
 
 
-def test_a_socket_that_closed_between_two_prompts_is_told_of_and_replaced() -> None:
+def test_a_socket_that_closed_between_two_prompts_is_told_of_and_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "SHORTEST_CONNECTION_SECONDS", 0.0)
     with ScriptedSocketServer(close_after_the_first, say_nothing) as server, KeptStream() as kept:
-        with kept.of(server.url, CLIENT, FIRST, adopted=False) as stream:
+        with kept.of(server.url, CLIENT, FIRST) as stream:
             hear_success(stream)
-            time.sleep(1.05)  # as long as a socket must last that is worth another
-        with kept.of(server.url, CLIENT, SECOND, adopted=False) as stream:
+        with kept.of(server.url, CLIENT, SECOND) as stream:
             assert isinstance(stream.next(timeout=DEADLINE), Disconnected)
             assert stream.reconnect()
         assert kept.client_ids == {}
@@ -136,7 +145,7 @@ def test_a_socket_that_closed_between_two_prompts_is_told_of_and_replaced() -> N
 
 def test_whatever_goes_wrong_closes_the_socket() -> None:
     with ScriptedSocketServer(both_succeed) as server, KeptStream() as kept:
-        with suppress(ZeroDivisionError), kept.of(server.url, CLIENT, FIRST, adopted=False) as stream:
+        with suppress(ZeroDivisionError), kept.of(server.url, CLIENT, FIRST) as stream:
             hear_success(stream)
             raise ZeroDivisionError
         assert kept.client_ids == {}
@@ -145,6 +154,6 @@ def test_whatever_goes_wrong_closes_the_socket() -> None:
 
 def test_the_end_of_the_block_closes_it() -> None:
     with ScriptedSocketServer(both_succeed) as server:
-        with KeptStream() as kept, kept.of(server.url, CLIENT, FIRST, adopted=False) as stream:
+        with KeptStream() as kept, kept.of(server.url, CLIENT, FIRST) as stream:
             hear_success(stream)
         assert not stream.is_connected

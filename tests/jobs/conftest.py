@@ -8,21 +8,14 @@ import pytest
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from jobs import runner
-from jobs.comfy.kept_stream import KeptStream
 from jobs.models import Job, Node
 from jobs.scheduler import Claim, Idle
 from jobs.services import submit_job
 from jobs.wishes import Wish
 from qwenedit.users.models import User
+from tests.runners import run_next
 
 Submit = Callable[..., Job]
-
-
-def run_claimed(claim: Claim) -> None:
-    """See a claimed job to its end, as a worker's thread does."""
-    with KeptStream() as kept:
-        runner._run(claim, kept)
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +42,6 @@ def run(node: Node) -> Callable[[], Claim | Idle]:
     def run() -> Claim | Idle:
         # A retry that waits for its time is due at once: the waiting itself is the scheduler's, tested there.
         Job.objects.filter(next_attempt_at__gt=timezone.now()).update(next_attempt_at=timezone.now())
-        return runner.run_next()
+        return run_next()
 
     return run

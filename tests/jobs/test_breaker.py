@@ -17,6 +17,7 @@ from jobs.states import AttemptStatus, JobStatus
 from qwenedit.users.models import User
 from tests.factories import NodeFactory
 from tests.jobs.conftest import Submit
+from tests.runners import run_next
 from tests.servers import SandboxServer, start_sandbox_comfyui
 from tests.threads import at_once
 from tests.waiting import wait_until
@@ -101,13 +102,13 @@ def test_a_node_that_executes_nothing_loses_its_work_to_another_and_gets_none(
     with start_sandbox_comfyui() as server:
         sound = NodeFactory.create(url=server.url)
         job = submit()
-        runner.run_next()
+        run_next()
         node.refresh_from_db()
         assert node.tripped_until is not None
         Node.objects.filter(pk=node.pk).update(tripped_until=timezone.now() + timedelta(minutes=1))
         later = submit()
-        assert isinstance(runner.run_next(), Claim)
-        assert isinstance(runner.run_next(), Claim)
+        assert isinstance(run_next(), Claim)
+        assert isinstance(run_next(), Claim)
 
     assert [attempt.node for attempt in job.attempts.order_by("number")] == [node, sound]
     assert [attempt.node for attempt in later.attempts.all()] == [sound]

@@ -3,11 +3,21 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from jobs import estimates as told
 from jobs import scheduler
-from jobs.estimates import FIRST_GUESS, estimate, estimates, known_far, known_fleet, typical_duration
+from jobs.estimates import (
+    FIRST_GUESS,
+    estimate,
+    estimates,
+    known_at_work,
+    known_far,
+    known_fleet,
+    typical_duration,
+)
 from jobs.models import Attempt, Job, Node
 from jobs.scheduler import Claim
 from jobs.services import cancel_job
@@ -134,3 +144,22 @@ def test_a_place_far_from_the_front_is_counted_once_a_second(
     assert (place_of(near)[0], place_of(far)[0]) == (1, 4)
     known_far.forget()  # as a second later
     assert place_of(far)[0] == 3
+
+
+def test_what_is_at_work_is_read_once_a_second_for_who_is_far_and_anew_for_who_is_near(
+    submit: Submit, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "FAR", 1)
+    for remembered in (known_fleet, known_at_work):
+        monkeypatch.setattr(remembered, "_seconds", 600.0)
+    monkeypatch.setattr(known_far, "_seconds", 600.0)
+    near, far = submit(), submit(user=bob, priority=Job.Priority.BATCH)
+    place_of(far), place_of(far)
+
+    with CaptureQueriesContext(connection) as queries:
+        place_of(far)
+    assert len(queries) == 0
+
+    with CaptureQueriesContext(connection) as queries:
+        place_of(near)
+    assert len(queries) > 0

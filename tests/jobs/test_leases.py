@@ -19,7 +19,8 @@ from jobs.services import Lease, cancel_job, settle_failure
 from jobs.signals import Receiver, job_finished
 from jobs.states import AttemptStatus, JobStatus
 from payments.models import LedgerEntry
-from tests.jobs.conftest import Submit, run_claimed
+from tests.jobs.conftest import Submit
+from tests.runners import run_claimed
 from tests.servers import SandboxServer
 from tests.waiting import wait_until
 

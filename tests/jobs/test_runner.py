@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -29,7 +30,8 @@ from jobs.states import AttemptStatus, JobStatus
 from payments.models import LedgerEntry
 from qwenedit.lib.images import strip_result
 from tests.factories import UserFactory
-from tests.jobs.conftest import Submit, run_claimed
+from tests.jobs.conftest import Submit
+from tests.runners import run_claimed
 from tests.servers import SandboxServer
 from tests.waiting import wait_until
 
@@ -352,6 +354,51 @@ def test_a_runner_hears_of_edit_after_edit_by_one_socket(
     assert opened == [first.pk.hex]
     assert [first.client_id, *(attempt.client_id for attempt in others)] == [None, first.pk, first.pk]
     assert set(Job.objects.values_list("status", flat=True)) == {JobStatus.SUCCEEDED}
+
+
+def test_a_socket_whose_edit_was_taken_over_is_not_used_again(
+    submit: Submit, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = submit(), submit()
+
+    def lose(run: AttemptRun, outputs: Any, really: Any = AttemptRun._collect) -> Any:
+        if run.job.pk == first.pk:  # as where another runner, which listens by the same id, has adopted it
+            Job.objects.filter(pk=first.pk).update(lease_token=uuid.uuid4())
+        return really(run, outputs)
+
+    monkeypatch.setattr(AttemptRun, "_collect", lose)
+    runner.run_all()
+
+    second.refresh_from_db()
+    assert second.status == JobStatus.SUCCEEDED
+    assert second.attempts.get().client_id is None, "it has opened one of its own"
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+def test_a_socket_that_can_not_be_kept_is_closed_before_the_result_is_fetched(
+    submit: Submit, run: Run, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, adopted: bool
+) -> None:
+    streams: list[EventStream] = []
+    is_open: list[bool] = []
+
+    def connect(stream: EventStream, really: Callable[[EventStream], bool] = EventStream.connect) -> bool:
+        streams.append(stream)
+        return really(stream)
+
+    def collect(run: AttemptRun, outputs: Any, really: Any = AttemptRun._collect) -> Any:
+        is_open.extend(stream.is_connected for stream in streams)
+        return really(run, outputs)
+
+    monkeypatch.setattr(EventStream, "connect", connect)
+    monkeypatch.setattr(AttemptRun, "_collect", collect)
+    job = submit()
+    if adopted:
+        submit_to_node(claim())
+        expire_lease(job)
+
+    run()
+
+    assert is_open == [not adopted]
 
 
 def test_an_edit_whose_socket_broke_since_the_last_one_is_done_all_the_same(
