@@ -22,7 +22,8 @@ GOALS = (Goal("bytes_per_job", 4096), Goal("claim_ratio", 2))
 SIZE = "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_stat_user_tables"
 BAREST_CLAIM = """
 UPDATE jobs_job SET progress = progress WHERE id = (
-    SELECT id FROM jobs_job WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT id FROM jobs_job WHERE status = 'queued' ORDER BY priority DESC, turn, id LIMIT 1
+    FOR UPDATE SKIP LOCKED
 )
 """
 
