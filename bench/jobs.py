@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from jobs.models import Job
 from jobs.services import submit_job
 from jobs.states import JobStatus
@@ -11,12 +13,15 @@ from qwenedit.users.models import User
 JOBS_PER_USER = 5
 
 
-def submit_jobs(count: int, photo: bytes) -> None:
-    """Queue edits of many new users, who get INITIAL_BALANCE from the ledger."""
+def submit_jobs(count: int, photo: bytes) -> list[int]:
+    """Queue edits of many new users, who get INITIAL_BALANCE from the ledger; return their ids."""
+    submitted = []
     for number in range(count):
         if number % JOBS_PER_USER == 0:
-            user = User.objects.create(username=f"bench-{number}")
-        submit_job(user=user, wish=Wish.parse(prompt="make it an ink drawing"), images=[photo])
+            user = User.objects.create(username=f"bench-{uuid4()}")
+        wish = Wish.parse(prompt="make it an ink drawing")
+        submitted.append(submit_job(user=user, wish=wish, images=[photo]).job.pk)
+    return submitted
 
 
 def unfinished() -> bool:
