@@ -3,12 +3,14 @@
 One edit is really made; its rows are then copied by SQL, table by table, whatever columns they have. Bytes
 are those of all tables with their indexes, after a VACUUM. Claims are
 `jobs.scheduler.claim_next`; beside it stands the barest claim in SQL: one UPDATE of the first queued row.
+A copy of the database as it was at the first level is kept, and the last level's claims take turns with
+claims there: minutes lie between the levels, and in minutes a shared machine changes its speed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.comfyui import costless_comfyui
@@ -18,6 +20,7 @@ from bench.system import System, installation, wait_until
 
 PEOPLE = 1000
 CLAIMS = 50
+IN_TURN = 10  # claims of one database before it is the other's turn
 GOALS = (Goal("bytes_per_job", 4096), Goal("claim_ratio", 2))
 SIZE = "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_stat_user_tables"
 BAREST_CLAIM = """
@@ -62,44 +65,75 @@ def _make_one_edit(system: System) -> int:
 def _grow(job: int, levels: tuple[tuple[int, int], ...], claims: int) -> Figures:
     from django.db import connection
 
+    figures: Figures = {}
+    database = connection.settings_dict["NAME"]
+    at_first = f"{database}_at_first"
+    _execute("VACUUM ANALYZE")
+    empty, made = _value(SIZE), 1
+    for finished, queued in levels:
+        is_first, is_last = finished == levels[0][0], finished == levels[-1][0]
+        _copy(job, made + 1, finished, finished=True)
+        made = finished
+        _execute("VACUUM ANALYZE")
+        bytes_per_job = (_value(SIZE) - empty) / (finished - 1)
+        _copy(job, 10_000_000, 10_000_000 + queued - 1, finished=False)
+        _execute("ANALYZE")
+        if is_first:
+            _copy_database(database, at_first)
+        bare = [_timed(lambda: _execute(BAREST_CLAIM)) for _ in range(claims)]
+        times = _time_claims(claims, database, *([at_first] if is_last else []))
+        _execute("DELETE FROM jobs_attempt WHERE job_id >= 10000000")
+        _execute("DELETE FROM jobs_job WHERE id >= 10000000")
+        _execute("VACUUM ANALYZE")
+        figures |= {
+            f"bytes_per_job_{finished}": round(bytes_per_job),
+            **percentiles(f"claim_ms_{finished}_finished_{queued}_queued", times[database]),
+            **percentiles(f"bare_claim_ms_{finished}", bare),
+        }
+    (first, few), (last, many) = levels[0], levels[-1]
+    large = figures[f"claim_ms_{last}_finished_{many}_queued_p50"]
+    beside = f"claim_ms_{first}_finished_{few}_queued_by_turns"
+    figures |= percentiles(beside, times[at_first])
+    return figures | {
+        "bytes_per_job": figures[f"bytes_per_job_{last}"],
+        "claim_ratio": round(large / figures[f"{beside}_p50"], 2),
+        "claim_to_bare_ratio": round(large / figures[f"bare_claim_ms_{last}_p50"], 2),
+    }
+
+
+def _time_claims(claims: int, *databases: str) -> dict[str, list[float]]:
+    """Return how many milliseconds claims took in each database, by turns; the first is used afterwards."""
     from jobs.scheduler import Claim, claim_next
 
     def claim() -> None:
         if not isinstance(claim_next(), Claim):
             raise SystemExit("There was nothing to claim")
 
-    figures: Figures = {}
-    cursor = connection.cursor()
-    cursor.execute("VACUUM ANALYZE")
-    empty, made = _value(cursor, SIZE), 1
-    for finished, queued in levels:
-        _copy(cursor, job, made + 1, finished, finished=True)
-        made = finished
-        cursor.execute("VACUUM ANALYZE")
-        bytes_per_job = (_value(cursor, SIZE) - empty) / (finished - 1)
-        _copy(cursor, job, 10_000_000, 10_000_000 + queued - 1, finished=False)
-        cursor.execute("ANALYZE")
-        claim()
-        bare = [_timed(lambda: cursor.execute(BAREST_CLAIM)) for _ in range(claims)]
-        times = [_timed(claim) for _ in range(claims)]
-        cursor.execute("DELETE FROM jobs_attempt WHERE job_id >= 10000000")
-        cursor.execute("DELETE FROM jobs_job WHERE id >= 10000000")
-        cursor.execute("VACUUM ANALYZE")
-        figures |= {
-            f"bytes_per_job_{finished}": round(bytes_per_job),
-            **percentiles(f"claim_ms_{finished}_finished_{queued}_queued", times),
-            **percentiles(f"bare_claim_ms_{finished}", bare),
-        }
-    (first, few), (last, many) = levels[0], levels[-1]
-    small, large = (figures[f"claim_ms_{n}_finished_{q}_queued_p50"] for n, q in ((first, few), (last, many)))
-    return figures | {
-        "bytes_per_job": figures[f"bytes_per_job_{last}"],
-        "claim_ratio": round(large / small, 2),
-        "claim_to_bare_ratio": round(large / figures[f"bare_claim_ms_{last}_p50"], 2),
-    }
+    times: dict[str, list[float]] = {database: [] for database in databases}
+    for _ in range(claims // IN_TURN):
+        for database in databases:
+            _use(database)
+            claim()  # connects
+            times[database] += [_timed(claim) for _ in range(IN_TURN)]
+    _use(databases[0])
+    return times
 
 
-def _copy(cursor: Any, job: int, first: int, last: int, *, finished: bool) -> None:
+def _copy_database(name: str, copy: str) -> None:
+    _use("postgres")  # nobody may be connected to what is copied
+    _execute(f"CREATE DATABASE {copy} TEMPLATE {name}")
+    _use(name)
+
+
+def _use(database: str) -> None:
+    """Connect to another database with the next statement."""
+    from django.db import connection
+
+    connection.close()
+    connection.settings_dict["NAME"] = database
+
+
+def _copy(job: int, first: int, last: int, *, finished: bool) -> None:
     """Copy an edit to the ids `first` to `last`, of many people, without its past unless finished."""
     from django.apps import apps
 
@@ -119,7 +153,7 @@ def _copy(cursor: Any, job: int, first: int, last: int, *, finished: bool) -> No
         fields = [field for field in model._meta.concrete_fields if not field.primary_key or "id" in changes]
         values = [changes.get(field.column, f"template.{field.column}") for field in fields]
         names = ", ".join(field.column for field in fields)
-        cursor.execute(
+        _execute(
             f"INSERT INTO {model._meta.db_table} ({names}) SELECT {', '.join(values)} "  # noqa: S608
             f"FROM {model._meta.db_table} AS template, generate_series(%s, %s) AS n "
             f"WHERE template.{column} = %s",
@@ -127,9 +161,19 @@ def _copy(cursor: Any, job: int, first: int, last: int, *, finished: bool) -> No
         )
 
 
-def _value(cursor: Any, query: str) -> int:
-    cursor.execute(query)
-    return int(cursor.fetchone()[0])
+def _execute(statement: str, parameters: Sequence[Any] = ()) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+
+
+def _value(query: str) -> int:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return int(cursor.fetchone()[0])
 
 
 def _timed(action: Callable[[], object]) -> float:
