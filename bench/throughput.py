@@ -72,7 +72,8 @@ def _jobs_per_second(system: System, count: int) -> float:
     if (succeeded := count_succeeded() - earlier) != count:
         raise SystemExit(f"{succeeded} of {count} edits have a result")
     span = new.aggregate(first=Min("started_at"), last=Max("finished_at"))
-    return count / (span["last"] - span["first"]).total_seconds()
+    seconds: float = (span["last"] - span["first"]).total_seconds()
+    return count / seconds
 
 
 def _count_attempts() -> int:
