@@ -126,11 +126,14 @@ def _copy_database(name: str, copy: str) -> None:
 
 
 def _use(database: str) -> None:
-    """Connect to another database with the next statement."""
+    """Connect to another database from now on."""
     from django.db import connection
 
     connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]
     connection.settings_dict["NAME"] = database
+    if (used := _value("SELECT current_database()")) != database:
+        raise SystemExit(f"Connected to {used} instead of {database}")
 
 
 def _copy(job: int, first: int, last: int, *, finished: bool) -> None:
@@ -168,12 +171,12 @@ def _execute(statement: str, parameters: Sequence[Any] = ()) -> None:
         cursor.execute(statement, parameters or None)
 
 
-def _value(query: str) -> int:
+def _value(query: str) -> Any:
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute(query)
-        return int(cursor.fetchone()[0])
+        return cursor.fetchone()[0]
 
 
 def _timed(action: Callable[[], object]) -> float:

@@ -96,14 +96,14 @@ def typical_duration() -> timedelta:
 
 
 class Fleet(NamedTuple):
-    """The seconds that an edit takes, and the nodes that answer, by id."""
+    """The seconds that an edit takes, and the nodes that make edits, by id: none is paused or on trial."""
 
     duration: float
-    answering: tuple[int, ...]
+    working: tuple[int, ...]
 
 
 def _ask_fleet() -> Fleet:
-    return Fleet(typical_duration().total_seconds(), tuple(node.pk for node in _answering()))
+    return Fleet(typical_duration().total_seconds(), tuple(node.pk for node in _working()))
 
 
 known_far: RememberedEach[int, tuple[int, int]] = RememberedEach(seconds=KNOWN_FOR, most=10_000)
@@ -119,8 +119,8 @@ class _Lanes:
 
     @classmethod
     def of(cls, at_work: Iterable[Attempt], moment: datetime) -> _Lanes:
-        duration, answering = known_fleet()
-        busy = dict.fromkeys(answering or (0,), 0.0)
+        duration, working = known_fleet()
+        busy = dict.fromkeys(working or (0,), 0.0)  # where there is none, as if one came back now
         for attempt in at_work:
             spent = (moment - attempt.executing_at).total_seconds() if attempt.executing_at else 0.0
             node = attempt.node_id if attempt.node_id in busy else min(busy, key=lambda pk: busy[pk])
@@ -158,7 +158,9 @@ _recent = Compiled(
         .only("executing_at", "finished_at")[:RECENT]
     )
 )
-_answering = Compiled(lambda: Node.objects.in_service().exclude(is_healthy=False).only("pk"))
+_working = Compiled(
+    lambda: Node.objects.in_service().filter(tripped_until=None).exclude(is_healthy=False).only("pk")
+)
 _at_work = Compiled(
     lambda: (
         Attempt.objects.filter(status=AttemptStatus.ACTIVE)

@@ -333,6 +333,23 @@ class Job(models.Model):
         return f"Job {self.pk}"
 
 
+class ServedTurn(models.Model):
+    """The last turn of a user in a class of the queue that was served. See `jobs.fairness`."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="served_turns", db_index=False
+    )
+    priority = models.SmallIntegerField(_("priority"), choices=Job.Priority.choices)
+    turn = models.BigIntegerField(_("turn"))
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "priority"], name="jobs_servedturn_user")]
+        indexes = [models.Index(fields=["priority", "-turn"], name="jobs_servedturn_latest")]
+
+    def __str__(self) -> str:
+        return f"turn {self.turn} of user {self.user_id}"
+
+
 class Attempt(models.Model):
     """One try at a job on one node. Its id is the ComfyUI `prompt_id`, committed before the node hears it."""
 

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
-from jobs import breaker, news, nodes, pictures
+from jobs import breaker, fairness, news, nodes, pictures
 from jobs.models import Attempt, Job, JobImage, Node, StaleState
 from jobs.services import Lease
 from jobs.states import AttemptStatus, JobStatus
@@ -192,11 +192,16 @@ def _claim_for(attempt: Attempt, job: Job, *, useful_runners: int, look_around: 
     lease = Lease(job.pk, uuid.uuid4())
     until, started = now + settings.JOB_LEASE, job.started_at or now
     attempt.job, attempt.number = job, job.attempts_made + 1
-    begun, _, inputs = together(
-        _begin.of(job.pk, lease.token, until, started), _insert.of(attempt), pictures.inputs.of(job.pk)
+    begun, _, inputs, served = together(
+        _begin.of(job.pk, lease.token, until, started),
+        _insert.of(attempt),
+        pictures.inputs.of(job.pk),
+        fairness.serving(job),
     )
     if not begun:
         raise StaleState.of(JobStatus.RUNNING)
+    if not served:
+        fairness.serve_first(job)
     if job.waiting_for_gpu or look_around:
         # So may others be marked; the claim holds, whatever becomes of that.
         transaction.on_commit(open_gate, robust=True)

@@ -18,9 +18,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
-from jobs import news, pictures
+from jobs import fairness, news, pictures
 from jobs.estimates import estimate
-from jobs.fairness import next_turn
 from jobs.models import Attempt, Job, JobImage, JobQuerySet, StaleState
 from jobs.policy import check_prompt
 from jobs.signals import EndOfJob, tell_end
@@ -111,7 +110,9 @@ def submit_job(
     now = timezone.now()
     with pictures.stored(JobImage.Role.INPUT, inputs, now=now) as names, transaction.atomic():
         # The user's row is the lock: of two equal requests at once, the second sees the first one's job.
-        [locked], own = together(_lock_user.of(user.pk), _unfinished.of(user.pk, priority))
+        [locked], own, *served = together(
+            _lock_user.of(user.pk), _unfinished.of(user.pk, priority), *fairness.served(user.pk, priority)
+        )
         if idempotency_key is not None:
             earlier = _replayed(user, idempotency_key, fingerprint)
             if earlier is not None:
@@ -129,7 +130,7 @@ def submit_job(
             seed=secrets.randbits(SEED_BITS) if wish.seed is None else wish.seed,
             price=wish.price,
             priority=priority,
-            turn=next_turn(priority=priority, own_last=last_turn),
+            turn=fairness.next_turn(*served, waiting=last_turn),
             created_at=now,
             request_id=request_id,
             webhook_url=webhook_url,

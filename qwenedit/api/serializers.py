@@ -164,7 +164,9 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         read_only=True, allow_null=True, help_text="Place in the queue, from 1, while queued."
     )
     eta_seconds = serializers.IntegerField(
-        read_only=True, allow_null=True, help_text="Time until the result, while queued."
+        read_only=True,
+        allow_null=True,
+        help_text="Time until the result, while queued; from a node's return where that is waited for.",
     )
     error = ErrorSerializer(read_only=True, allow_null=True)
     results = ResultSerializer(read_only=True, many=True)

@@ -105,6 +105,23 @@ def test_silent_nodes_are_no_lanes(submit: Submit) -> None:
     assert place_of(submit())[1] == 2
 
 
+@pytest.mark.parametrize("seconds", [60, -60], ids=["paused", "on trial"])
+def test_nodes_that_lately_failed_are_no_lanes(submit: Submit, seconds: int) -> None:
+    NodeFactory.create(
+        url="http://127.0.0.1:1", tripped_until=timezone.now() + timedelta(seconds=seconds), failures_in_row=3
+    )
+    submit()
+
+    assert place_of(submit())[1] == 2
+
+
+def test_where_no_node_works_the_time_counts_from_when_one_does(submit: Submit, node: Node) -> None:
+    Node.objects.filter(pk=node.pk).update(is_healthy=False)
+    submit()
+
+    assert place_of(submit()) == (2, 2)
+
+
 def test_durations_are_those_measured_lately(submit: Submit) -> None:
     submit()
     claimed = scheduler.claim_next()

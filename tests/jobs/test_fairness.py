@@ -1,15 +1,13 @@
 """Users take turns: whoever has queued hundreds delays a newcomer by one job, and nothing waits for ever."""
 
-from datetime import timedelta
-
 import pytest
 from django.utils import timezone
 
 from jobs import fairness, scheduler
 from jobs.models import Job, Node
 from jobs.scheduler import Claim
-from jobs.services import settle_failure
-from jobs.states import JobStatus
+from jobs.services import cancel_job, settle_failure
+from jobs.states import AttemptStatus, JobStatus
 from qwenedit.users.models import User
 from tests.factories import UserFactory
 from tests.jobs.conftest import Submit
@@ -40,6 +38,19 @@ def claim() -> Job:
 def claimed_owners(count: int) -> list[int]:
     """Claim so many jobs; return whose they were, in order."""
     return [claim().user_id for _ in range(count)]
+
+
+def end(job: Job) -> None:
+    """End a running job."""
+    Job.objects.filter(pk=job.pk).update(
+        status=JobStatus.SUCCEEDED, finished_at=timezone.now(), lease_token=None, lease_until=None
+    )
+    job.attempts.update(status=AttemptStatus.SUCCEEDED, finished_at=timezone.now())
+
+
+def let_age(*jobs: Job) -> None:
+    """Let jobs have waited for as long as one should."""
+    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(created_at=timezone.now() - fairness.AGEING)
 
 
 def test_three_users_are_served_in_turn(submit: Submit, alice: User, bob: User, carol: User) -> None:
@@ -79,42 +90,87 @@ def test_an_absence_saves_up_no_turns(submit: Submit, alice: User, bob: User) ->
     assert sorted(owners[:2]) == sorted(owners[2:4]) == sorted(owners[4:6]) == sorted([alice.pk, bob.pk])
 
 
+def test_whoever_sends_one_after_another_does_not_pass_by_a_second_job_that_waits(
+    submit: Submit, alice: User, bob: User, carol: User
+) -> None:
+    for user in (alice, bob, carol):
+        submit(user=user)
+    waits = submit(user=alice)
+
+    ended = []
+    for _ in range(4):
+        job = claim()
+        end(job)
+        ended.append(job)
+        submit(user=job.user)
+
+    assert waits in ended
+
+
+def test_what_was_cancelled_costs_no_turn(submit: Submit, alice: User, bob: User) -> None:
+    for job in [submit(user=alice) for _ in range(5)]:
+        cancel_job(job=job)
+    again = submit(user=alice)
+    submit(user=bob)
+
+    assert claim() == again
+
+
 def test_a_retry_keeps_its_place_and_lets_nobody_else_jump_the_queue(
     submit: Submit, alice: User, bob: User, carol: User
 ) -> None:
-    retried = submit(user=alice)
+    retried, later = submit(user=alice), submit(user=alice)
     claimed = scheduler.claim_next()
     assert isinstance(claimed, Claim)
+    assert claim() == later
     settle_failure(
         lease=claimed.lease, attempt=claimed.attempt, code="x", message="x", detail="x", retryable=True
     )
-    Job.objects.filter(pk=retried.pk).update(turn=0)
-    Job.objects.filter(pk=submit(user=bob).pk).update(turn=50)
+    waits = submit(user=bob)
+    Job.objects.filter(pk=retried.pk).update(next_attempt_at=timezone.now())
 
+    assert claim() == retried
     newcomer = submit(user=carol)
+    assert [claim(), claim()] == [waits, newcomer], "the turn of the retry has passed"
 
-    assert newcomer.turn == 50, "the turn of the retry has passed"
+
+def test_newcomers_without_end_do_not_keep_a_second_job_waiting_for_ever(submit: Submit, alice: User) -> None:
+    submit(user=alice)
+    claim()
+    second, third = submit(user=alice), submit(user=alice)
+    let_age(second, third)
+
+    served = []
+    for _ in range(12):
+        fairness.prevent_starving(timezone.now())
+        submit(user=UserFactory.create(balance=1000))
+        submit(user=UserFactory.create(balance=1000))
+        served.append(claim())
+
+    assert second in served[:3]
+    assert third in served[3:10]
 
 
 def test_batch_work_that_waits_long_takes_turns_with_interactive_work(
-    submit: Submit, alice: User, bob: User
+    submit: Submit, alice: User, bob: User, carol: User
 ) -> None:
-    batch = [submit(user=alice, priority=Job.Priority.BATCH) for _ in range(3)]
-    interactive = [submit(user=bob) for _ in range(3)]
-    now = timezone.now()
-    Job.objects.filter(pk__in=[job.pk for job in batch]).update(created_at=now - fairness.AGEING)
+    batch = [submit(user=alice, priority=Job.Priority.BATCH) for _ in range(5)]
+    let_age(*batch)
+    interactive = [submit(user=user) for user in (bob, carol, bob, carol)]
 
-    assert fairness.lift_aged(now + timedelta(seconds=1)) == 1
-    assert fairness.lift_aged(now + timedelta(seconds=1)) == 0, "one of a user's at a time"
+    lifted, order = [], []
+    for _ in range(6):
+        lifted.append(fairness.prevent_starving(timezone.now()))
+        order.append(claim())
 
-    assert batch[0].pk in {claim().pk for _ in range(2)}
-    assert {claim().pk for _ in range(2)} == {job.pk for job in interactive[1:]}
+    assert order == [batch[0], *interactive[:2], batch[1], *interactive[2:]]
+    assert lifted == [1, 1, 0, 0, 1, 0], "one of a user's at a time"
 
 
 def test_young_batch_work_stays_what_it_is(submit: Submit) -> None:
     submit(priority=Job.Priority.BATCH)
 
-    assert fairness.lift_aged(timezone.now()) == 0
+    assert fairness.prevent_starving(timezone.now()) == 0
 
 
 def test_jobs_of_before_the_turns_are_served_by_age(submit: Submit, bob: User) -> None:
