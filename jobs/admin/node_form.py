@@ -16,9 +16,31 @@ from qwenedit.admin import PasswordInput, TextInput
 
 LONGEST_URL = 500
 ADDRESS = ["address", "user", "password"]
+# What a node begins with at a new address: what was found out at another means nothing there.
+UNKNOWN: dict[str, object] = {
+    "is_healthy": None,
+    "stalled_since": None,
+    "problem": "",
+    "failures_in_row": 0,
+    "tripped_at": None,
+    "tripped_until": None,
+}
 
 
-class NodeForm(forms.ModelForm):
+class SwitchesForm(forms.ModelForm):
+    """What may be changed of every node: not the address of one that COMFYUI_URL names."""
+
+    class Meta:
+        model = Node
+        fields = ["name", "is_enabled", "is_draining"]
+
+    @property
+    def written(self) -> set[str]:
+        """The fields of the row that the form has changed."""
+        return {*self.changed_data}
+
+
+class NodeForm(SwitchesForm):
     """A node, its address taken apart so that the password goes one way only."""
 
     address = forms.CharField(
@@ -39,12 +61,9 @@ class NodeForm(forms.ModelForm):
         widget=PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
-    class Meta:
-        model = Node
-        fields = ["name", "is_enabled", "is_draining"]
-
     def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(_credentials_apart(data), *args, **kwargs)
+        self.has_new_address = False
         stored = urlsplit(self.instance.url)
         self.stored_password = unquote(stored.password or "")
         if self.instance.pk is not None:
@@ -84,12 +103,16 @@ class NodeForm(forms.ModelForm):
         elif Node.objects.filter(url=url).exclude(pk=self.instance.pk).exists():
             self.add_error("address", _("There is a node with this address."))
         elif url != self.instance.url:
-            self.instance.url = url
-            self.instance.is_healthy = self.instance.stalled_since = None
-            self.instance.problem = ""
-            self.instance.failures_in_row = 0
-            self.instance.tripped_at = self.instance.tripped_until = None
+            self.has_new_address = True
+            for name, value in {"url": url, **UNKNOWN}.items():
+                setattr(self.instance, name, value)
         return cleaned
+
+    @property
+    def written(self) -> set[str]:
+        """The fields of the row that the form has changed."""
+        switched = super().written - {*ADDRESS}
+        return switched | {"url", *UNKNOWN} if self.has_new_address else switched
 
 
 def _credentials_apart(data: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.actions import delete_selected
@@ -21,7 +20,7 @@ from django.utils.translation import ngettext
 
 from jobs import node_events, nodes
 from jobs.admin import node_chart, node_panels
-from jobs.admin.node_form import ADDRESS, NodeForm
+from jobs.admin.node_form import ADDRESS, NodeForm, SwitchesForm
 from jobs.admin.node_panels import health_badge, pause_in_words
 from jobs.capacity import wanted_threads
 from jobs.models import Node, NodeQuerySet
@@ -76,7 +75,7 @@ class NodeAdmin(ModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Node | None = None, *args: Any, **kwargs: Any) -> Any:
         """Take the address from a form only where it may be changed."""
-        form = NodeForm if obj is None or self._may_change_address(request, obj) else forms.ModelForm
+        form = NodeForm if obj is None or self._may_change_address(request, obj) else SwitchesForm
         return super().get_form(request, obj, *args, **{"form": form, **kwargs})
 
     def _may_change_address(self, request: HttpRequest, node: Node) -> bool:
@@ -84,9 +83,12 @@ class NodeAdmin(ModelAdmin):
         return self.has_change_permission(request, node) and not node.from_environment
 
     def save_model(self, request: HttpRequest, obj: Node, form: Any, change: Any) -> None:
-        """Write what was switched to the node's history too."""
-        super().save_model(request, obj, form, change)
-        if change:
+        """Write what was changed and nothing else, and what was switched to the node's history too."""
+        if not change:
+            super().save_model(request, obj, form, change)
+        else:
+            # The rest of the row may be older than what a probe or the breaker has written meanwhile.
+            obj.save(update_fields=form.written)
             switched = {"is_enabled", "is_draining"} & {*form.changed_data}
             node_events.record_settings(obj, **{name: getattr(obj, name) for name in switched})
         if obj.is_enabled:

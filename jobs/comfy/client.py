@@ -53,10 +53,10 @@ class ComfyClient:
     Every method may raise ComfyUnreachable and UnexpectedAnswer; every one has a timeout.
     """
 
-    def __init__(self, base_url: str, *, connect_timeout: float = 2.0, read_timeout: float = 30.0) -> None:
+    def __init__(self, base_url: str) -> None:
         address = Address.parse(base_url)
         self.url = address.url
-        self._transport = Transport(address, connect_timeout=connect_timeout, read_timeout=read_timeout)
+        self._transport = Transport(address)
         self._lacks_jobs_route = False
         self._lacks_cancel_route = False
 
@@ -87,7 +87,6 @@ class ComfyClient:
         answer = self._transport.request(
             "POST",
             "/upload/image",
-            is_upload=True,
             form={
                 "type": "input",
                 "subfolder": subfolder,

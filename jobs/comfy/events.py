@@ -157,6 +157,7 @@ class EventStream:
 
     def connect(self) -> bool:
         """Open the socket and return whether it worked; if not, `next` reports Disconnected."""
+        self._told_success = False
         url = f"{self._address.websocket_url}/ws?{urlencode({'clientId': self.client_id})}"
         try:
             self._socket = websocket.create_connection(

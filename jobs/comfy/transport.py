@@ -5,6 +5,7 @@ which does not answer is ComfyUnreachable. What an answer means is the client's 
 """
 
 import json
+import math
 import secrets
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Timeout
 
 from jobs.comfy.address import Address
@@ -21,9 +23,37 @@ from jobs.comfy.errors import ComfyError, ComfyUnreachable, UnexpectedAnswer
 CHUNK_BYTES = 64 * 1024
 JSON_LIMIT_BYTES = 32 * 1024 * 1024
 POOL_SIZE = 32
-# Seconds between two bytes of an answer: waiting longer keeps the work of a frozen node from others.
-LONGEST_SILENCE = 15.0
+# So large that sending by blocks costs little; a line of 26 kB/s takes one in within LONGEST_STALL.
+BLOCK_BYTES = 256 * 1024
+LONGEST_BODY = 30.0  # seconds for all of an answer's body
+# Seconds. Together they keep the work of a node that vanished or froze from others, for less than thirty:
+LONGEST_CONNECT = 2.0  # and as much again for TLS
+LONGEST_STALL = 10.0  # for the network to take in one block of a picture
+LONGEST_SILENCE = 15.0  # between two bytes of an answer
 FormFile = tuple[str, bytes, str]  # its name, what is in it, its Content-Type
+
+
+class _Connection(HTTPConnection):
+    """Applies the timeout of sending to each block that is sent, and connects within LONGEST_CONNECT.
+
+    urllib3 has one timeout for connecting and for the sending of a whole body: what suffices for ten
+    megabytes is too long to find out that a node has gone.
+    """
+
+    def connect(self) -> None:
+        sending = self.timeout
+        self.timeout = min(sending or math.inf, LONGEST_CONNECT)
+        super().connect()
+        self.timeout = sending
+        self.sock.settimeout(sending)
+
+    def send(self, data: Any) -> None:
+        for start in range(0, len(data), BLOCK_BYTES):
+            super().send(data[start : start + BLOCK_BYTES])
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +81,13 @@ class Answer:
 class Transport:
     """Sends requests to the node at `address`; threads may share it (create it after forking).
 
-    `connect_timeout` and `read_timeout` are seconds. Neither proxies nor .netrc of the
-    environment are used: users' pictures go to the named node and nowhere else.
+    Neither proxies nor .netrc of the environment are used: users' pictures go to the named node
+    and nowhere else.
     """
 
-    def __init__(self, address: Address, *, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(self, address: Address) -> None:
         self._address = address
         self._path = urlsplit(address.url).path
-        self._connect_timeout = connect_timeout
-        self._read_timeout = read_timeout
         self._headers = {**address.headers, "Accept-Encoding": "identity"}
         # One for all uploads: a node need not read a Content-Type anew that it has seen. Nobody can guess it.
         self._boundary = secrets.token_hex(16)
@@ -77,7 +105,6 @@ class Transport:
         path: str,
         *,
         within: float | None = None,
-        is_upload: bool = False,
         max_bytes: int = JSON_LIMIT_BYTES,
         too_large: type[ComfyError] = UnexpectedAnswer,
         params: Mapping[str, str] | None = None,
@@ -86,26 +113,28 @@ class Transport:
     ) -> Answer:
         """Send one request, once, and read the whole answer.
 
-        `within` seconds limit it in all; without it, connecting, each silence and the reading of
-        the body have their own limits. `content` is sent as JSON, `form` as a multipart body.
+        `within` seconds limit it in all; without it, connecting, each block that is sent, each
+        silence and the reading of the body have their own limits. `content` is sent as JSON,
+        `form` as a multipart body.
         Raises ComfyUnreachable, and `too_large` for an answer of more than `max_bytes`.
         """
         name = f"{method} {self._address.url}{path}"
         query = f"?{urlencode(params)}" if params else ""
         body, kind = self._body(content, form)
-        deadline = time.monotonic() + (within or self._connect_timeout + self._read_timeout)
+        began = time.monotonic()
         try:
             response = self._connections().urlopen(
                 method,
                 self._path + path + query,
                 body,
                 self._headers | ({"Content-Type": kind} if kind else {}),
-                timeout=self._timeout(within, is_upload=is_upload),
+                timeout=Timeout(connect=LONGEST_STALL, read=LONGEST_SILENCE, total=within),
                 retries=False,
                 # A redirect would turn POST into GET and carry a login page back as an answer.
                 redirect=False,
                 preload_content=False,
             )
+            deadline = began + within if within else time.monotonic() + LONGEST_BODY
             try:
                 answered = _read(
                     response, name=name, max_bytes=max_bytes, too_large=too_large, deadline=deadline
@@ -125,7 +154,9 @@ class Transport:
     def _connections(self) -> urllib3.HTTPConnectionPool:
         """Return the pool. Raises LocationParseError for an address that can not be one."""
         if self._pool is None:
-            self._pool = urllib3.connection_from_url(self._address.url, maxsize=POOL_SIZE)
+            pool = urllib3.connection_from_url(self._address.url, maxsize=POOL_SIZE)
+            pool.ConnectionCls = _TLSConnection if pool.scheme == "https" else _Connection
+            self._pool = pool
         return self._pool
 
     def _body(
@@ -137,14 +168,6 @@ class Transport:
         if content is not None:
             return json.dumps(content, separators=(",", ":")).encode(), "application/json"
         return None, ""
-
-    def _timeout(self, within: float | None, *, is_upload: bool) -> Timeout:
-        if within is not None:
-            return Timeout(total=within)
-        # urllib3 applies the connect timeout to the sending of a whole body as well, and two
-        # seconds for ten megabytes are too short.
-        connect = self._read_timeout if is_upload else self._connect_timeout
-        return Timeout(connect=connect, read=min(self._read_timeout, LONGEST_SILENCE))
 
 
 def _read(

@@ -1,12 +1,15 @@
 """Nodes in the admin: their health, and their passwords, which go one way only."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from jobs.admin.node_form import NodeForm
 from jobs.models import Job, Node
 from jobs.states import JobStatus
 from tests.admin.conftest import SECRET
@@ -185,12 +188,50 @@ def test_what_is_no_address_of_a_new_node_is_refused(
 
 
 def test_a_changed_address_makes_old_health_meaningless(boss: Client, guarded: Node) -> None:
-    Node.objects.filter(pk=guarded.pk).update(is_healthy=False, problem="refused")
+    now = timezone.now()
+    Node.objects.filter(pk=guarded.pk).update(
+        is_healthy=False,
+        stalled_since=now,
+        problem="refused",
+        failures_in_row=3,
+        tripped_at=now,
+        tripped_until=now,
+    )
 
     save(boss, guarded, password="other")
 
     guarded.refresh_from_db()
-    assert (guarded.is_healthy, guarded.problem) == (None, "")
+    assert (guarded.is_healthy, guarded.stalled_since, guarded.problem) == (None, None, "")
+    assert (guarded.failures_in_row, guarded.tripped_at, guarded.tripped_until) == (0, None, None)
+
+
+def test_what_a_probe_and_the_breaker_write_during_a_save_stays(
+    boss: Client, guarded: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, now = guarded.url, timezone.now()
+    found = {
+        "is_healthy": False,
+        "checked_at": now,
+        "problem": "refused",
+        "vram_free": 5,
+        "failures_in_row": 3,
+        "tripped_at": now,
+        "tripped_until": now + timedelta(minutes=1),
+    }
+    clean = NodeForm.clean_address
+
+    def clean_meanwhile(form: NodeForm) -> str:
+        Node.objects.filter(pk=guarded.pk).update(**found)
+        return clean(form)
+
+    monkeypatch.setattr(NodeForm, "clean_address", clean_meanwhile)
+
+    # Neither a slash at the end nor the password that is stored already makes another address.
+    save(boss, guarded, name="renamed", is_draining="on", address=guarded.shown_url + "/", password=SECRET)
+
+    row = Node.objects.values().get(pk=guarded.pk)
+    assert row.items() >= found.items()
+    assert (row["name"], row["is_draining"], row["url"]) == ("renamed", True, url)
 
 
 def test_credentials_are_on_no_page_at_all(

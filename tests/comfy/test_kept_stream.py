@@ -143,6 +143,18 @@ def test_a_socket_that_closed_between_two_prompts_is_told_of_and_replaced(
         assert clients_of(server) == [CLIENT, CLIENT]
 
 
+def test_a_socket_opened_after_the_success_has_yet_to_prove_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "SHORTEST_CONNECTION_SECONDS", 0.0)
+    with ScriptedSocketServer(close_after_the_first, say_nothing) as server, KeptStream() as kept:
+        with kept.of(server.url, CLIENT, FIRST) as stream:
+            hear_success(stream)
+            assert isinstance(stream.next(timeout=DEADLINE), Disconnected)
+            assert stream.reconnect()
+            assert not stream.has_told_success
+        assert kept.client_ids == {}
+        assert not stream.is_connected
+
+
 def test_whatever_goes_wrong_closes_the_socket() -> None:
     with ScriptedSocketServer(both_succeed) as server, KeptStream() as kept:
         with suppress(ZeroDivisionError), kept.of(server.url, CLIENT, FIRST) as stream:
