@@ -34,7 +34,7 @@ from webhooks.models import (
 )
 from webhooks.wakeups import wake_outbox
 
-LEASE = timedelta(seconds=60)  # a sending ends within some twenty
+LEASE = timedelta(seconds=40)  # a sending ends within some twenty; with the sweep, well under a minute
 GIVE_UP_AFTER = timedelta(hours=24)
 KEPT = timedelta(days=30)
 PURGE_BATCH = 1_000

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qwenedit.settings import BASE_DIR
 from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.integrator import run_integrator
 from tests.chaos.load import Load
 from tests.chaos.run import Run
 from tests.chaos.system import System, command_line, sandbox
@@ -65,12 +66,18 @@ def chaos(folder: Path, faults: Sequence[Fault], options: argparse.Namespace) ->
     seconds = 60 * options.minutes
     folder.chmod(0o711)  # PostgreSQL may have to run as another user, and pass through
     comfyui = command_line(options.comfyui) if options.comfyui else sandbox(SECONDS_PER_STEP)
-    with System(folder, LOGS, comfyui=comfyui) as system:
+    with run_integrator() as integrator, System(folder, LOGS, comfyui=comfyui) as system:
         people = system.make_people(PEOPLE)
-        load = Load(system.web_urls, people, rate=options.jobs / seconds, seed=options.seed)
+        load = Load(
+            system.web_urls,
+            people,
+            webhook_url=integrator.url,
+            rate=options.jobs / seconds,
+            seed=options.seed,
+        )
         run = Run(system, load, chance=random.Random(options.seed), patience=PATIENCE)
         run.play(faults, seconds=seconds)
-        verdict = Verdict(system, load)
+        verdict = Verdict(system, load, integrator.received)
         verdict.reach()
     verdict.expect("everything went on in time (stuck: 0)", run.stuck)
     verdict.expect(
@@ -79,6 +86,7 @@ def chaos(folder: Path, faults: Sequence[Fault], options: argparse.Namespace) ->
     )
     verdict.figures["faults"] = run.struck.total()
     verdict.figures["from the last fault until no work was left, s"] = round(run.seconds_to_end, 1)
+    verdict.figures["and until integrators knew of all of it, s"] = round(run.seconds_to_last_delivery, 1)
     sys.stdout.write("\nrecovery, s: edits  processes  edits on their way  fault\n")
     for item in sorted(run.recoveries, key=lambda item: item.seconds):
         sys.stdout.write(f"{item.edits:>18.1f}{item.processes:>11.1f}{item.touched:>20}  {item.fault}\n")

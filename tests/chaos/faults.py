@@ -1,6 +1,6 @@
 """What goes wrong: each fault is one small function with a name, which strikes and says whom.
 
-A fault that lasts returns when it is over, but for the refusal of WebSockets, which the lines themselves end.
+A fault that lasts returns when it is over, but for those of the lines, which tell when they are whole again.
 """
 
 import random

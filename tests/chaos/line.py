@@ -47,11 +47,16 @@ class Line:
         self._loop.close()
         self._listener.close()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything passes: no WebSocket is refused, and no answer is still to be lost."""
+        return time.monotonic() >= self._refusing_until and not self._answers_to_lose
+
     def drop_websockets(self, seconds: float) -> None:
-        """Break every WebSocket, and refuse new ones for so long."""
+        """Break every WebSocket, and refuse new ones for so long; a longer refusal goes on."""
 
         def drop() -> None:
-            self._refusing_until = time.monotonic() + seconds
+            self._refusing_until = max(self._refusing_until, time.monotonic() + seconds)
             for websocket in self._websockets:
                 websocket.transport.abort()
 

@@ -35,6 +35,7 @@ class Order:
     key: str
     cancel_after: float | None
     is_repeated: bool
+    webhook_url: str  # of its own: whatever comes there is about this order
     job_id: int | None = None
     other_ids: list[int] = field(default_factory=list)  # what repeating the request was answered with
     said_of_cancelling: str | None = None
@@ -59,9 +60,12 @@ class Refused(Exception):
 class Load:
     """Orders of all people, `rate` a second, from `start` to `stop`; then `orders` is the truth."""
 
-    def __init__(self, web_urls: Sequence[str], keys: dict[str, str], *, rate: float, seed: int) -> None:
+    def __init__(
+        self, web_urls: Sequence[str], keys: dict[str, str], *, webhook_url: str, rate: float, seed: int
+    ) -> None:
         self.orders: list[Order] = []
         self._urls = web_urls
+        self._webhook_url = webhook_url
         self._keys = keys
         self._users = list(keys)
         self._every = 1 / rate
@@ -102,6 +106,7 @@ class Load:
             key=f"order-{number}-{chance.getrandbits(32):08x}",
             cancel_after=chance.uniform(0, 4) if chance.random() < CANCELLED else None,
             is_repeated=chance.random() < REPEATED,
+            webhook_url=f"{self._webhook_url}/{number}",
         )
 
     def _live(self, order: Order) -> None:
@@ -129,7 +134,7 @@ class Load:
                 order,
                 f"{url}/api/v1/jobs/",
                 headers={"Idempotency-Key": order.key},
-                data={"prompt": order.prompt, "seed": str(order.seed)},
+                data={"prompt": order.prompt, "seed": order.seed, "webhook_url": order.webhook_url},
                 files={"image": ("photo.png", _photo(order.number), "image/png")},
             )
 

@@ -28,6 +28,7 @@ BETWEEN = 2.0, 6.0  # seconds from one fault of a storm to the next
 MOST_AT_ONCE = 6
 SHORTEST_STORM = 60.0
 ONE_EDIT = 5.0
+LONGEST_RETRY = 300.0  # the pause after a webhook's third try; faults do not hit one more often
 ABSENT = (OSError, RedisError, OperationalError)
 UNFINISHED = "SELECT id FROM jobs_job WHERE status IN ('queued', 'running')"
 ON_THEIR_WAY = """
@@ -36,6 +37,7 @@ ON_THEIR_WAY = """
 """
 ACTIVE = "SELECT id FROM jobs_attempt WHERE status = 'active'"
 SUCCEEDED_SINCE = "SELECT id FROM jobs_job WHERE status = 'succeeded' AND finished_at > %s LIMIT 1"
+UNDELIVERED = "SELECT id FROM webhooks_delivery WHERE status IN ('pending', 'sending')"
 STILL_OPEN = "SELECT id FROM jobs_job WHERE id = ANY(%s) AND status IN ('queued', 'running')"
 
 
@@ -66,6 +68,7 @@ class Run:
         self.struck: Counter[str] = Counter()
         self.stuck: list[str] = []
         self.seconds_to_end = 0.0  # from the last fault until no work was left
+        self.seconds_to_last_delivery = 0.0  # and until integrators had heard of it
         self._system = system
         self._load = load
         self._chance = chance
@@ -91,6 +94,7 @@ class Run:
 
     def _strike_alone(self, faults: Sequence[Fault]) -> None:
         for fault in self._chance.sample(faults, len(faults)):
+            self._wait(self._lines_are_whole, "the lines are whole")
             self._wait(self._all_nodes_have_work, "every node has work")
             recovery = self._recovery_from(fault)
             self.recoveries.append(recovery)
@@ -144,6 +148,12 @@ class Run:
         self._wait(self._has_ended, "no work is left", more=left * ONE_EDIT)
         self.seconds_to_end = time.monotonic() - began
         self._say(f"no work is left, {self.seconds_to_end:.1f} s after the last fault")
+        # What was being sent by a process that died waits for its lease, what failed for its pause.
+        self._wait(lambda: not self._rows(UNDELIVERED), "nothing waits to be delivered", more=LONGEST_RETRY)
+        self.seconds_to_last_delivery = time.monotonic() - began
+        self._say(
+            f"nothing waits to be delivered, {self.seconds_to_last_delivery:.1f} s after the last fault"
+        )
 
     def _strike(self, fault: Fault, chance: random.Random) -> None:
         self._say(f"{fault.name} …")
@@ -157,6 +167,9 @@ class Run:
             any(self._system.queue_of(node).values()) for node in range(len(self._system.nodes))
         )
         return is_idle and not self._rows(UNFINISHED) and not self._rows(ACTIVE)
+
+    def _lines_are_whole(self) -> bool:
+        return all(line.is_whole for line in self._system.lines)
 
     def _all_nodes_have_work(self) -> bool:
         return len({*self._on_their_way().values()}) == len(self._system.nodes)

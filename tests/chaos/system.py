@@ -208,6 +208,7 @@ class System:
             "LOG_FORMAT": "json",
             "INITIAL_BALANCE": str(INITIAL_BALANCE),
             "MAX_ACTIVE_JOBS_PER_USER": str(MOST_UNFINISHED),
+            "WEBHOOK_ALLOW_PRIVATE_NETWORKS": "true",
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -10,6 +10,7 @@ import pytest
 
 from qwenedit import settings
 from tests.chaos.faults import FAULTS
+from tests.chaos.integrator import run_integrator
 from tests.chaos.load import Load
 from tests.chaos.run import Run
 from tests.chaos.system import System, sandbox
@@ -48,13 +49,18 @@ def test_chaos_loses_nothing_does_nothing_twice_and_charges_nothing_wrongly(
     caplog.set_level(logging.INFO)
     faults = [fault for fault in FAULTS if fault.name in SHORT]
     assert len(faults) == len(SHORT)
-    with System(folder, folder, comfyui=sandbox(SECONDS_PER_STEP), start_timeout=PATIENCE) as system:
-        load = Load(system.web_urls, system.make_people(PEOPLE), rate=RATE, seed=SEED)
+    nodes = sandbox(SECONDS_PER_STEP)
+    with (
+        run_integrator() as integrator,
+        System(folder, folder, comfyui=nodes, start_timeout=PATIENCE) as system,
+    ):
+        people = system.make_people(PEOPLE)
+        load = Load(system.web_urls, people, webhook_url=integrator.url, rate=RATE, seed=SEED)
         run = Run(system, load, chance=random.Random(SEED), patience=PATIENCE)
 
         run.play(faults)
 
-        verdict = Verdict(system, load)
+        verdict = Verdict(system, load, integrator.received)
         verdict.reach()
     assert run.stuck == []
     assert run.struck.keys() == SHORT

@@ -57,6 +57,23 @@ def test_websockets_break_and_are_refused_until_it_heals(line: Line) -> None:
     connected(line).close()
 
 
+def test_a_short_refusal_does_not_end_a_longer_one(line: Line) -> None:
+    assert line.is_whole
+    line.drop_websockets(600)
+    wait_until(lambda: not line.is_whole)
+
+    line.drop_websockets(0)
+    line.lose_answers(1)
+
+    with requests.Session() as session, pytest.raises(requests.ConnectionError):
+        post(line, session)
+    assert not line.is_whole
+    with pytest.raises((websocket.WebSocketException, ConnectionError)):
+        connected(line)
+    line.heal()
+    wait_until(lambda: line.is_whole)
+
+
 def test_so_many_answers_to_prompts_are_lost_and_the_prompts_are_not(
     line: Line, sandbox: SandboxServer
 ) -> None:

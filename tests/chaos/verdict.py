@@ -8,11 +8,12 @@ import io
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from PIL import Image
@@ -20,6 +21,7 @@ from PIL import Image
 from qwenedit import settings
 from tests.chaos.load import Load, Order
 from tests.chaos.system import INITIAL_BALANCE, System
+from tests.webhooks.receiver import Received
 
 PRICE = settings.EDIT_COST
 FINAL = {"succeeded", "failed", "cancelled"}
@@ -50,6 +52,12 @@ JOBS = """
         (SELECT count(*) FROM jobs_jobimage WHERE job_id = job.id AND role = 'result') AS results
     FROM jobs_job job JOIN users_user person ON person.id = job.user_id
 """
+UNDELIVERED = """
+    SELECT 'to a chat: ' || id AS what FROM botapp_delivery WHERE finished_at IS NULL
+    UNION ALL
+    SELECT 'to an integrator: ' || id || ', ' || status || ', ' || attempts
+    FROM webhooks_delivery WHERE status <> 'delivered'
+"""
 
 
 @dataclass
@@ -63,7 +71,7 @@ class Check:
 class Verdict:
     """Everything that must hold, and the figures that are only reported."""
 
-    def __init__(self, system: System, load: Load) -> None:
+    def __init__(self, system: System, load: Load, webhooks: Iterable[Received]) -> None:
         self.checks: list[Check] = []
         self.figures: dict[str, Any] = {}
         self._system = system
@@ -71,6 +79,9 @@ class Verdict:
         self._orders: dict[int, Order] = {order.job_id: order for order in load.orders if order.job_id}
         self._jobs: dict[int, dict[str, Any]] = {row["id"]: row for row in system.rows(JOBS)}
         self._made = _pictures_made(system)
+        self._told: dict[str, list[Received]] = defaultdict(list)
+        for request in webhooks:
+            self._told[request.path].append(request)
 
     @property
     def holds(self) -> bool:
@@ -83,6 +94,7 @@ class Verdict:
         self._check_ends()
         self._check_points()
         self._check_results()
+        self._check_webhooks()
         self._check_leftovers()
         self._check_logs()
         self._count()
@@ -219,6 +231,21 @@ class Verdict:
         url = f"{self._system.web_urls[0]}/api/v1/jobs/{job['id']}/result/"
         return requests.get(url, headers=self._load.headers(user), timeout=60)
 
+    def _check_webhooks(self) -> None:
+        jobs = {urlsplit(job["webhook_url"]).path: job for job in self._jobs.values()}
+        self.expect(
+            "every edit that has ended was told of to its integrator (lost: 0)",
+            (_named(job) for path, job in jobs.items() if job["status"] in FINAL and path not in self._told),
+        )
+        self.expect(
+            "integrators were told what is so, and what they were told again was the same",
+            (
+                f"{path}: {[request.raw.decode() for request in requests]}"
+                for path, requests in self._told.items()
+                if not _as_it_is(jobs.get(path), requests)
+            ),
+        )
+
     def _check_leftovers(self) -> None:
         active = self._system.rows("SELECT job_id, id FROM jobs_attempt WHERE status = 'active'")
         self.expect("no attempt is active", (f"job {row['job_id']}: {row['id']}" for row in active))
@@ -230,8 +257,8 @@ class Verdict:
         self.expect(
             "no node has work", (f"{name}: {queue}" for name, queue in queues.items() if any(queue.values()))
         )
-        open_ = self._system.rows("SELECT id FROM botapp_delivery WHERE finished_at IS NULL")
-        self.expect("nothing waits to be delivered", (f"delivery {row['id']}" for row in open_))
+        undelivered = self._system.rows(UNDELIVERED)
+        self.expect("nothing waits to be delivered, or was given up", (row["what"] for row in undelivered))
 
     def _check_logs(self) -> None:
         errors: Counter[str] = Counter()
@@ -258,6 +285,8 @@ class Verdict:
             "attempts": sum(len(job["attempts"]) for job in jobs),
             "pictures that nodes made": sum(runs.values()),
             "of them in vain (made again, or cancelled)": sum(runs.values()) - ends["succeeded"],
+            "ends told to integrators": len(self._told),
+            "of them told again": sum(len(requests) - 1 for requests in self._told.values()),
             "longest wait of a client for an answer, s": round(
                 max(order.longest_wait for order in self._load.orders), 1
             ),
@@ -270,9 +299,24 @@ class Verdict:
 
 
 def _as_ordered(job: dict[str, Any] | None, order: Order) -> bool:
-    return job is not None and (job["idempotency_key"], job["prompt"], job["seed"], job["username"]) == (
-        order.key, order.prompt, order.seed, order.user,
-    )  # fmt: skip
+    names = "idempotency_key", "prompt", "seed", "username", "webhook_url"
+    return job is not None and [job[name] for name in names] == [
+        order.key, order.prompt, order.seed, order.user, order.webhook_url,
+    ]  # fmt: skip
+
+
+def _as_it_is(job: dict[str, Any] | None, requests: Sequence[Received]) -> bool:
+    """Return whether every request says, as the same message, how an edit ended."""
+    first = requests[0]
+    data = first.body["data"]
+    names = "id", "status", "prompt", "seed"
+    return (
+        job is not None
+        and first.body["type"] == f"job.{job['status']}"
+        and [data[name] for name in names] == [job[name] for name in names]
+        and len(data["results"]) == job["results"]
+        and all((request.id, request.raw) == (first.id, first.raw) for request in requests)
+    )
 
 
 def _named(job: dict[str, Any]) -> str:
