@@ -341,6 +341,7 @@ class ServedTurn(models.Model):
     )
     priority = models.SmallIntegerField(_("priority"), choices=Job.Priority.choices)
     turn = models.BigIntegerField(_("turn"))
+    at = models.DateTimeField(_("served"))
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "priority"], name="jobs_servedturn_user")]

@@ -12,7 +12,7 @@ from django.db import connections
 from django.utils import timezone
 
 from jobs import node_events, node_samples, nodes, pictures, runner
-from jobs.fairness import prevent_starving
+from jobs.fairness import straighten
 from jobs.models import Attempt, Job, Node
 from jobs.states import FINAL, AttemptStatus
 from jobs.wakeups import wake_queue
@@ -27,7 +27,7 @@ PROBED_AT_ONCE = 8
 def sweep() -> bool:
     """Wake a worker for what is due or abandoned, end attempts whose jobs ended; return whether it woke."""
     now = timezone.now()
-    prevent_starving(now)
+    straighten(now)
     waits = Job.objects.due(now).exists() or Job.objects.abandoned(now).exists()
     if waits:
         wake_queue()

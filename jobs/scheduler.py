@@ -196,12 +196,12 @@ def _claim_for(attempt: Attempt, job: Job, *, useful_runners: int, look_around: 
         _begin.of(job.pk, lease.token, until, started),
         _insert.of(attempt),
         pictures.inputs.of(job.pk),
-        fairness.serving(job),
+        fairness.serving(job, now),
     )
     if not begun:
         raise StaleState.of(JobStatus.RUNNING)
     if not served:
-        fairness.serve_first(job)
+        fairness.serve_first(job, now)
     if job.waiting_for_gpu or look_around:
         # So may others be marked; the claim holds, whatever becomes of that.
         transaction.on_commit(open_gate, robust=True)

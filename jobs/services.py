@@ -67,7 +67,10 @@ def _build_unfinished(user: int, priority: int) -> QuerySet[Job, Any]:
 
 
 _unfinished = CompiledNumbers(_build_unfinished)
-_lock_user = Compiled(lambda user: User.objects.select_for_update().filter(pk=user).only("balance"))
+# `no_key`, as everywhere: a claim, which holds all nodes, writes rows that refer to the user.
+_lock_user = Compiled(
+    lambda user: User.objects.select_for_update(no_key=True).filter(pk=user).only("balance")
+)
 _insert = CompiledInsert(Job)
 
 

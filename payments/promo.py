@@ -91,7 +91,7 @@ def redeem_code(*, user: User, code: str, now: datetime | None = None) -> Ledger
 
 @transaction.atomic
 def _redeem(user_id: int, code: str, now: datetime) -> LedgerEntry:
-    user = User.objects.select_for_update().get(pk=user_id)
+    user = User.objects.select_for_update(no_key=True).get(pk=user_id)
     if user.is_blocked or not user.is_active:
         raise RedeemerBlocked("This account is blocked.")
     promo = PromoCode.objects.filter(code=code).first() if code.isprintable() else None

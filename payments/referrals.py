@@ -38,7 +38,8 @@ def reward_first_edit(user_id: int) -> bool:
     waiting = Referral.objects.filter(pk=user_id, rewarded_at__isnull=True)
     with transaction.atomic():
         # By number, as everybody does who locks several users: nobody waits for somebody who waits for them.
-        both = User.objects.select_for_update().filter(pk__in=[referral.friend_id, referral.inviter_id])
+        locked = User.objects.select_for_update(no_key=True)
+        both = locked.filter(pk__in=[referral.friend_id, referral.inviter_id])
         people = {person.pk: person for person in both.order_by("pk")}
         friend, inviter = people[referral.friend_id], people[referral.inviter_id]
         if not _may_get(friend) or not waiting.update(rewarded_at=timezone.now()):

@@ -294,7 +294,8 @@ def _find_among_refunds(refund: Refund, *, otherwise: str) -> None:
 def _take_points(refund: Refund, payment: Payment, *, force: bool) -> None:
     points = points_to_take(payment, refund.amount, but=refund)
     if force:
-        balance = User.objects.select_for_update().values_list("balance", flat=True).get(pk=payment.user_id)
+        locked = User.objects.select_for_update(no_key=True)
+        balance = locked.values_list("balance", flat=True).get(pk=payment.user_id)
         points = min(points, balance)
     refund.points = points
     try:

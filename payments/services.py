@@ -97,7 +97,7 @@ def start_payment(
     fingerprint = hashlib.sha256(json.dumps([rubles, method, email]).encode()).hexdigest()
     now = timezone.now()
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         payment = earlier_payment(user, idempotency_key, fingerprint)
         if payment is None:
             payment = Payment.objects.create(

@@ -84,7 +84,7 @@ def start_stars_payment(
     fingerprint = hashlib.sha256(json.dumps([rubles, Payment.Method.STARS]).encode()).hexdigest()
     now = timezone.now()
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         payment = earlier_payment(user, idempotency_key, fingerprint)
         if payment is not None:
             return payment

@@ -60,7 +60,7 @@ def create_endpoint(
     """Make an endpoint with a secret of its own. Raises AddressRefused and TooManyEndpoints."""
     check_url(url)
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # the lock of the limit
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)  # the lock of the limit
         if Endpoint.objects.filter(user=user).count() >= MOST_ENDPOINTS:
             raise TooManyEndpoints(f"You have {MOST_ENDPOINTS} webhooks already.", limit=MOST_ENDPOINTS)
         endpoint = Endpoint.objects.create(

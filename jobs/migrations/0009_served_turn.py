@@ -8,9 +8,11 @@ from django.db import migrations, models
 def note_what_runs(apps, schema_editor):
     """Let the present turn of each class go on where it was read from: the jobs that run."""
     running = apps.get_model("jobs", "Job").objects.filter(status="running").order_by()
-    turns = running.values_list("user", "priority").annotate(turn=models.Max("turn"))
+    turns = running.values_list("user", "priority").annotate(turn=models.Max("turn"), at=models.Max("started_at"))
     model = apps.get_model("jobs", "ServedTurn")
-    model.objects.bulk_create(model(user_id=user, priority=priority, turn=turn) for user, priority, turn in turns)
+    model.objects.bulk_create(
+        model(user_id=user, priority=priority, turn=turn, at=at) for user, priority, turn, at in turns
+    )
 
 
 class Migration(migrations.Migration):
@@ -27,6 +29,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('priority', models.SmallIntegerField(choices=[(0, 'API batch'), (10, 'interactive')], verbose_name='priority')),
                 ('turn', models.BigIntegerField(verbose_name='turn')),
+                ('at', models.DateTimeField(verbose_name='served')),
                 ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='served_turns', to=settings.AUTH_USER_MODEL)),
             ],
             options={

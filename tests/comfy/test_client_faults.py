@@ -227,7 +227,7 @@ def test_an_answer_that_trickles_is_given_up_within_the_time_allowed(scripted: S
 def test_a_node_that_vanished_is_given_up_long_before_a_picture_could_be_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transport, "LONGEST_CONNECT", 0.3, raising=False)
+    monkeypatch.setattr(transport, "LONGEST_CONNECT", 0.3)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as gone, socket.socket() as first:
         first.connect(gone.getsockname())  # whoever comes after it gets no answer
         began = time.monotonic()
@@ -241,7 +241,7 @@ def test_a_node_that_vanished_is_given_up_long_before_a_picture_could_be_sent(
 
 
 def test_tls_has_no_more_time_than_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "LONGEST_CONNECT", 0.3, raising=False)
+    monkeypatch.setattr(transport, "LONGEST_CONNECT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         with (
@@ -253,7 +253,7 @@ def test_tls_has_no_more_time_than_connecting(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_node_that_takes_no_more_of_a_picture_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "LONGEST_STALL", 0.3, raising=False)
+    monkeypatch.setattr(transport, "LONGEST_STALL", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as vanished:
         began = time.monotonic()
         with (

@@ -1,9 +1,16 @@
 """Users take turns: whoever has queued hundreds delays a newcomer by one job, and nothing waits for ever."""
 
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
 import pytest
+import time_machine
+from django.db import connections, transaction
 from django.utils import timezone
 
-from jobs import fairness, scheduler
+from jobs import fairness, scheduler, services
 from jobs.models import Job, Node
 from jobs.scheduler import Claim
 from jobs.services import cancel_job, settle_failure
@@ -11,6 +18,8 @@ from jobs.states import AttemptStatus, JobStatus
 from qwenedit.users.models import User
 from tests.factories import UserFactory
 from tests.jobs.conftest import Submit
+
+Clock = time_machine.Traveller
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,9 +57,18 @@ def end(job: Job) -> None:
     job.attempts.update(status=AttemptStatus.SUCCEEDED, finished_at=timezone.now())
 
 
-def let_age(*jobs: Job) -> None:
-    """Let jobs have waited for as long as one should."""
-    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(created_at=timezone.now() - fairness.AGEING)
+def submit_and_claim(submit: Submit, user: User) -> Job:
+    """Submit a job that is served at once."""
+    job = submit(user=user)
+    assert claim() == job
+    return job
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """The time, which stands still but for `shift`."""
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        yield clock
 
 
 def test_three_users_are_served_in_turn(submit: Submit, alice: User, bob: User, carol: User) -> None:
@@ -134,43 +152,127 @@ def test_a_retry_keeps_its_place_and_lets_nobody_else_jump_the_queue(
     assert [claim(), claim()] == [waits, newcomer], "the turn of the retry has passed"
 
 
-def test_newcomers_without_end_do_not_keep_a_second_job_waiting_for_ever(submit: Submit, alice: User) -> None:
-    submit(user=alice)
-    claim()
-    second, third = submit(user=alice), submit(user=alice)
-    let_age(second, third)
+def test_what_was_cancelled_before_it_costs_a_job_no_turn(submit: Submit, alice: User, bob: User) -> None:
+    jobs = [submit(user=alice) for _ in range(6)]
+    for job in jobs[:4]:
+        cancel_job(job=job)
+    others = [submit(user=bob) for _ in range(4)]
+
+    fairness.straighten(timezone.now())
+
+    assert [claim() for _ in range(4)] == [jobs[4], others[0], jobs[5], others[1]]
+
+
+def test_newcomers_without_end_do_not_keep_a_second_job_waiting_for_ever(
+    submit: Submit, alice: User, clock: Clock
+) -> None:
+    end(submit_and_claim(submit, alice))
+    waiting = [submit(user=alice) for _ in range(3)]
 
     served = []
-    for _ in range(12):
-        fairness.prevent_starving(timezone.now())
-        submit(user=UserFactory.create(balance=1000))
-        submit(user=UserFactory.create(balance=1000))
+    for _ in range(25):  # minutes; the newcomers of a minute wait for more than five before long
+        clock.shift(60)
+        for _ in range(2):
+            submit(user=UserFactory.create(balance=1000))
+        fairness.straighten(timezone.now())
         served.append(claim())
+        end(served[-1])
 
-    assert second in served[:3]
-    assert third in served[3:10]
+    places = [served.index(job) for job in waiting]
+    assert places[0] <= 6
+    assert places[1] - places[0] in range(5, 8), "one in five minutes: newcomers wait for no more than that"
+    assert places[2] - places[1] in range(5, 8)
+
+
+def test_who_may_have_no_more_at_work_does_not_keep_others_waiting_for_ever(
+    submit: Submit, alice: User, bob: User, clock: Clock, settings: Any
+) -> None:
+    settings.MAX_RUNNING_JOBS_PER_USER = 2
+    for _ in range(6):
+        submit(user=alice)
+    for _ in range(2):
+        Job.objects.filter(pk=claim().pk).update(lease_until=timezone.now() + timedelta(days=1))
+    end(submit_and_claim(submit, bob))
+    waits = submit(user=bob)
+
+    served = []
+    for _ in range(10):
+        clock.shift(60)
+        submit(user=UserFactory.create(balance=1000))
+        submit(user=UserFactory.create(balance=1000))
+        fairness.straighten(timezone.now())
+        served.append(claim())
+        end(served[-1])
+
+    assert waits in served
+
+
+def test_who_may_have_no_more_at_work_saves_up_no_turns(
+    submit: Submit, alice: User, bob: User, carol: User, settings: Any
+) -> None:
+    settings.MAX_RUNNING_JOBS_PER_USER = 2
+    long = [submit(user=alice) for _ in range(8)]
+    working = [claim(), claim()]
+    for _ in range(10):
+        end(submit_and_claim(submit, bob))
+    for job in working:
+        end(job)
+    newcomer = submit(user=carol)
+
+    fairness.straighten(timezone.now())
+
+    assert [claim(), claim()] == [long[2], newcomer]
 
 
 def test_batch_work_that_waits_long_takes_turns_with_interactive_work(
     submit: Submit, alice: User, bob: User, carol: User
 ) -> None:
     batch = [submit(user=alice, priority=Job.Priority.BATCH) for _ in range(5)]
-    let_age(*batch)
+    Job.objects.update(created_at=timezone.now() - fairness.AGEING)
     interactive = [submit(user=user) for user in (bob, carol, bob, carol)]
 
-    lifted, order = [], []
+    order = []
     for _ in range(6):
-        lifted.append(fairness.prevent_starving(timezone.now()))
+        fairness.straighten(timezone.now())
+        lifted = Job.objects.filter(status=JobStatus.QUEUED, user=alice, priority=Job.Priority.INTERACTIVE)
+        assert lifted.count() == 1, "one of a user's at a time"
         order.append(claim())
 
     assert order == [batch[0], *interactive[:2], batch[1], *interactive[2:]]
-    assert lifted == [1, 1, 0, 0, 1, 0], "one of a user's at a time"
+
+
+@pytest.mark.postgres
+def test_a_first_claim_does_not_wait_for_who_holds_the_users_row(submit: Submit, alice: User) -> None:
+    job = submit(user=alice)
+    is_held, may_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                services._lock_user(alice.pk)
+                is_held.set()
+                may_go.wait(5)
+        finally:
+            connections.close_all()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert is_held.wait(5)
+    claimed = claim()
+    is_still_held = holder.is_alive()
+    may_go.set()
+    holder.join()
+
+    assert claimed == job
+    assert is_still_held
 
 
 def test_young_batch_work_stays_what_it_is(submit: Submit) -> None:
     submit(priority=Job.Priority.BATCH)
 
-    assert fairness.prevent_starving(timezone.now()) == 0
+    fairness.straighten(timezone.now())
+
+    assert Job.objects.get().priority == Job.Priority.BATCH
 
 
 def test_jobs_of_before_the_turns_are_served_by_age(submit: Submit, bob: User) -> None:
