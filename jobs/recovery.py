@@ -27,10 +27,10 @@ PROBED_AT_ONCE = 8
 def sweep() -> bool:
     """Wake a worker for what is due or abandoned, end attempts whose jobs ended; return whether it woke."""
     now = timezone.now()
-    straighten(now)
     waits = Job.objects.due(now).exists() or Job.objects.abandoned(now).exists()
     if waits:
         wake_queue()
+    straighten(now)  # after the wake-up: recovery must not depend on fairness
     # Last, for it talks to nodes, and one of them may be slow to answer.
     forsaken = Attempt.objects.filter(
         status=AttemptStatus.ACTIVE, job__status__in=FINAL, job__finished_at__lt=now - RUNNER_NOTICES
